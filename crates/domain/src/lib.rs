@@ -1,0 +1,37 @@
+//! The nouns of posthaste and the decisions about them, as pure values and functions.
+//!
+//! Nothing here waits, reads a clock, draws a random number or opens a file: time and chance are
+//! arguments. Whatever comes from outside is parsed here once into a type that cannot be wrong,
+//! and is not checked again further in.
+#![warn(missing_docs)]
+
+mod address;
+mod attempt;
+mod delivery;
+mod ids;
+mod json;
+mod keys;
+mod limits;
+mod names;
+mod retry;
+mod shard;
+mod subscription;
+mod target_url;
+mod timestamp;
+
+pub use address::{AddressPolicy, Refusal};
+pub use attempt::{AttemptNumber, AttemptStatus, ErrorClass, Phases, Trigger};
+pub use delivery::{CancelReason, DeliveryState, DisabledReason, FailReason};
+pub use ids::{
+    ApiKeyId, ApplicationId, AttemptId, EndpointId, IdSequence, InvalidId, MessageId,
+    OrganizationId,
+};
+pub use json::{JSON_DEPTH_MAX, json_nesting_exceeds};
+pub use keys::{ApplicationKey, EndpointKey, Epoch, MessageKey, OrganizationKey, UrlKey};
+pub use limits::Limits;
+pub use names::{Channel, EventId, EventType, InvalidName, Tag, Uid};
+pub use retry::{InvalidSchedule, Next, Outcome, RetryPolicy, RetrySchedule};
+pub use shard::{SHARD_COUNT, ShardId};
+pub use subscription::Subscription;
+pub use target_url::{InvalidTargetUrl, TargetUrl};
+pub use timestamp::{InvalidTimestamp, Timestamp};

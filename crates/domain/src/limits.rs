@@ -1,0 +1,64 @@
+//! Every limit on what callers may send or create, in one place, with its default.
+
+/// Sizes and counts that are refused beyond. Each is a setting `limits.<name>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one message's payload.
+    pub payload_bytes: usize,
+    /// Bytes of any other request body.
+    pub body_bytes: usize,
+    /// Bytes of one batch publish request.
+    pub batch_bytes: usize,
+    /// Messages in one batch publish request.
+    pub batch_messages: usize,
+    /// Endpoints of one application.
+    pub endpoints_per_application: usize,
+    /// Channels of one message or endpoint.
+    pub channels: usize,
+    /// Tags of one message.
+    pub tags: usize,
+    /// Event types that one endpoint can name.
+    pub event_types_per_endpoint: usize,
+    /// Characters of an application's name.
+    pub name_chars: usize,
+    /// Characters of an endpoint's or event type's description.
+    pub description_chars: usize,
+    /// Custom headers of one endpoint.
+    pub endpoint_headers: usize,
+    /// Bytes of one custom header's value.
+    pub endpoint_header_bytes: usize,
+    /// Bytes of an object's metadata, keys and values together.
+    pub metadata_bytes: usize,
+    /// Characters of an endpoint's URL.
+    pub url_chars: usize,
+    /// Secrets of one endpoint that are live at once during rotation.
+    pub secrets_per_endpoint: usize,
+    /// Bytes of an `Idempotency-Key`.
+    pub idempotency_key_bytes: usize,
+    /// Bytes of an event type's JSON Schemas.
+    pub schema_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            payload_bytes: 1024 * 1024,
+            body_bytes: 256 * 1024,
+            batch_bytes: 5 * 1024 * 1024,
+            batch_messages: 1_000,
+            endpoints_per_application: 10_000,
+            channels: 10,
+            tags: 8,
+            event_types_per_endpoint: 256,
+            name_chars: 256,
+            description_chars: 4_096,
+            endpoint_headers: 40,
+            endpoint_header_bytes: 4_096,
+            metadata_bytes: 16 * 1024,
+            url_chars: 8_192,
+            secrets_per_endpoint: 5,
+            idempotency_key_bytes: 256,
+            schema_bytes: 128 * 1024,
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! What posthaste keeps, as one trait by use case and by batch.
+//!
+//! [`Store`] is the contract; `store-sqlite` is its default backend and [`model`] its oracle in
+//! plain maps. The cases of [`conformance`] hold for each of them; every bullet of a method's
+//! `# Contract` is one case.
+//!
+//! The rules all backends share:
+//! - Each method is one transaction. Nobody outside sees a transaction.
+//! - Time, ids and random numbers are arguments. No backend reads a clock.
+//! - Secrets arrive sealed; a store never sees one in the clear.
+//! - A claim is a read. What the owner of a shard does not hold in memory, it claims again.
+#![warn(missing_docs)]
+
+mod application;
+pub mod conformance;
+mod delivery;
+mod endpoint;
+mod error;
+mod event_type;
+mod housekeeping;
+mod idempotency;
+mod key;
+mod message;
+pub mod model;
+mod page;
+mod publish;
+mod record;
+
+pub use application::{Application, ApplicationChange, ApplicationRef, NewApplication};
+pub use delivery::{
+    AttemptCursor, AttemptFilter, AttemptRow, Claim, Claimed, DestinationDue, DueDelivery,
+    MessageDestination, Resend, Resent,
+};
+pub use endpoint::{
+    Endpoint, EndpointChange, EndpointRef, NewEndpoint, Rotation, Routes, Sealed, SealedSecret,
+};
+pub use error::Error;
+pub use event_type::{EventTypeChange, EventTypeRow, NewEventType};
+pub use housekeeping::{Backup, Prune, Pruned, Stats};
+pub use idempotency::{Idempotency, IdempotencyKind, Write};
+pub use key::{ApiKeyRow, NewApiKey, Scope};
+pub use message::{MessageFilter, MessageRef, MessageRow, Payload};
+pub use page::{Cursor, Order, Page, PageRequest};
+pub use publish::{
+    Appended, Expand, Expanded, FAN_OUT_INLINE, NewMessage, OnEventId, Publish, PublishOutcome,
+    PublishedMessage, UnfinishedFanOut,
+};
+pub use record::{AfterAttempt, AttemptRecord, Recorded};
+
+use async_trait::async_trait;
+use domain::{
+    ApplicationKey, EndpointKey, Epoch, MessageId, MessageKey, OrganizationKey, ShardId, Timestamp,
+};
+
+/// Everything that posthaste keeps.
+///
+/// Held as `Arc<dyn Store>`. Every method may answer [`Error::Full`] (only those that write) or
+/// [`Error::Failed`]; the contracts name the others.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    // ---- The way of a message -------------------------------------------------------------
+
+    /// Stores a batch of publishes, each with its messages, deliveries and idempotency row.
+    ///
+    /// # Contract
+    ///
+    /// - Durable when it returns: message, deliveries and idempotency row together or not at all.
+    /// - One outcome per publish, in order. A publish that is refused changes nothing and does
+    ///   not disturb its neighbours.
+    /// - `Stale` when the application's routing version is not the one given; nothing is stored.
+    /// - `NoApplication` when the application does not exist (any more).
+    /// - An event id that exists in the application answers `EventIdTaken` with the first message
+    ///   (`OnEventId::Refuse`) or the first id marked as duplicate (`OnEventId::AnswerFirst`).
+    ///   The same holds between two items of one batch.
+    /// - A known idempotency key with the same fingerprint answers `Replayed` with the ids of the
+    ///   first time; with another fingerprint `KeyReused`. Two equal keys in one batch are one
+    ///   effect. A key is known for at least its kind's time and at most twice that.
+    /// - Up to [`FAN_OUT_INLINE`] destinations become delivery rows at once; with more, the
+    ///   message is stored with a durable fan-out cursor over exactly the destinations given.
+    /// - Payload bytes are kept exactly.
+    /// - `commit` rises with every commit, and a claim that begins after this returned sees it.
+    async fn append(&self, batch: Vec<Publish>) -> Result<Appended, Error>;
+
+    /// Makes the next deliveries of a message whose fan-out is wider than an append holds.
+    ///
+    /// # Contract
+    ///
+    /// - Makes at most `room` delivery rows, in the order of the destinations given at append, and
+    ///   moves the cursor in the same transaction: never one twice, never one left out.
+    /// - `done` once the last was made; the cursor is gone then. Expanding what is done already,
+    ///   or was never wide, is `done` with nothing made.
+    async fn expand(&self, expand: Expand) -> Result<Expanded, Error>;
+
+    /// Lists wide messages whose fan-out is not finished, oldest first.
+    async fn unfinished_fan_outs(&self, limit: u16) -> Result<Vec<UnfinishedFanOut>, Error>;
+
+    /// Records how attempts ended and what follows, in one transaction.
+    ///
+    /// # Contract
+    ///
+    /// - One answer per record, in order; `Fenced` when the epoch is not the shard's current one,
+    ///   and then nothing of that record is stored.
+    /// - Every accepted record stores its attempt, whatever the delivery's state.
+    /// - `Success` ends the delivery as `success`, also when it had been canceled or had failed.
+    /// - `RetryAt` sets its next due time; `Fail` dead-letters it with the reason.
+    /// - A delivery that is no longer pending (canceled meanwhile, erased with its endpoint)
+    ///   keeps its state after anything but a success.
+    /// - A manual attempt that fails leaves the delivery as it was before the resend.
+    /// - The endpoint's counters of the attempt's minute rise in the same transaction.
+    /// - An attempt recorded already (same message, endpoint and number) stays as it was.
+    async fn record(&self, batch: Vec<AttemptRecord>) -> Result<Vec<Recorded>, Error>;
+
+    /// Reads up to `room` deliveries of a destination that are due at `now`, with their payloads.
+    ///
+    /// Only the owner of the destination's shard may ask. The caller drops what its lane holds
+    /// already: memory is the mark, and nothing is written here.
+    ///
+    /// # Contract
+    ///
+    /// - Ordered by `(due, message)`, starting after `after` when given.
+    /// - The same answer twice when nothing was recorded in between.
+    /// - Costs the same however long the backlog is.
+    /// - Stops early once the payloads read reach `bytes`, but reads at least one.
+    /// - `more` says whether due deliveries were left out; `next_due` is the earliest due time
+    ///   after `now`, if there is one.
+    /// - Canceled deliveries (endpoint disabled or deleted, even when their rows still say
+    ///   pending) are left out, and so is everything of a disabled, paused or deleted endpoint.
+    /// - `as_of` is a commit number: the answer reflects at least all commits up to it.
+    /// - `Fenced` when `epoch` is not the shard's current one.
+    async fn claim(&self, claim: Claim) -> Result<Claimed, Error>;
+
+    /// Lists destinations that have unfinished deliveries, with the earliest due time of each.
+    ///
+    /// # Contract
+    ///
+    /// - Ordered by endpoint key, starting after `after`; at most `limit`.
+    /// - One step of the index per destination, whatever the backlog.
+    /// - Leaves out what a claim would leave out.
+    async fn destinations_due(
+        &self,
+        after: Option<EndpointKey>,
+        limit: u16,
+    ) -> Result<Vec<DestinationDue>, Error>;
+
+    /// Becomes the owner of all shards and returns the new epoch, one higher than any before.
+    ///
+    /// # Contract
+    ///
+    /// - Everything recorded or claimed with an earlier epoch is `Fenced` from then on.
+    async fn take_shards(&self, now: Timestamp) -> Result<Vec<(ShardId, Epoch)>, Error>;
+
+    /// Returns the current commit number: every commit up to it is visible to a claim from now on.
+    fn commit_number(&self) -> u64;
+
+    // ---- Routing --------------------------------------------------------------------------
+
+    /// Reads an application with all its endpoints and its routing version.
+    ///
+    /// # Contract
+    ///
+    /// - One consistent snapshot; `None` when there is no such application or it is deleted.
+    /// - Every change of the application's endpoints or of what routing reads raises the version.
+    /// - Deleted endpoints are left out; disabled and paused ones are in.
+    async fn routes(
+        &self,
+        organization: OrganizationKey,
+        application: &ApplicationRef,
+    ) -> Result<Option<Routes>, Error>;
+
+    /// Reads endpoints by key, whatever their application; what does not exist is left out.
+    async fn endpoints_by_key(&self, keys: &[EndpointKey]) -> Result<Vec<Endpoint>, Error>;
+
+    // ---- Applications ---------------------------------------------------------------------
+
+    /// Creates an application.
+    ///
+    /// # Contract
+    ///
+    /// - `Conflict` when the organization has an application with this uid.
+    /// - A known idempotency key answers `Write::Replayed` with the application as it is now.
+    async fn create_application(&self, new: NewApplication) -> Result<Write<Application>, Error>;
+
+    /// Reads one application; `None` when it does not exist or is deleted.
+    async fn application(
+        &self,
+        organization: OrganizationKey,
+        application: &ApplicationRef,
+    ) -> Result<Option<Application>, Error>;
+
+    /// Lists applications by id.
+    async fn applications(
+        &self,
+        organization: OrganizationKey,
+        page: PageRequest<domain::ApplicationId>,
+    ) -> Result<Page<Application>, Error>;
+
+    /// Changes an application; `NotFound` and `Conflict` (uid) as for creating.
+    async fn update_application(
+        &self,
+        organization: OrganizationKey,
+        application: &ApplicationRef,
+        change: ApplicationChange,
+    ) -> Result<Application, Error>;
+
+    /// Deletes an application: invisible at once, its uid free at once, its rows erased later by
+    /// [`Store::prune`].
+    async fn delete_application(
+        &self,
+        organization: OrganizationKey,
+        application: &ApplicationRef,
+        now: Timestamp,
+    ) -> Result<Application, Error>;
+
+    // ---- Endpoints ------------------------------------------------------------------------
+
+    /// Creates an endpoint.
+    ///
+    /// # Contract
+    ///
+    /// - `Conflict` for a taken uid, `Limit` beyond `endpoints_max`, `NotFound` without the
+    ///   application.
+    /// - Raises the application's routing version.
+    async fn create_endpoint(&self, new: NewEndpoint) -> Result<Write<Endpoint>, Error>;
+
+    /// Reads one endpoint of an application.
+    async fn endpoint(
+        &self,
+        application: ApplicationKey,
+        endpoint: &EndpointRef,
+    ) -> Result<Option<Endpoint>, Error>;
+
+    /// Lists endpoints of an application by id.
+    async fn endpoints(
+        &self,
+        application: ApplicationKey,
+        page: PageRequest<domain::EndpointId>,
+    ) -> Result<Page<Endpoint>, Error>;
+
+    /// Changes an endpoint.
+    ///
+    /// # Contract
+    ///
+    /// - Disabling cancels what is pending by one change of the endpoint's row: its deliveries
+    ///   read as canceled at once, and a later enabling does not bring them back.
+    /// - Raises the application's routing version and the endpoint's own.
+    async fn update_endpoint(
+        &self,
+        application: ApplicationKey,
+        endpoint: &EndpointRef,
+        change: EndpointChange,
+    ) -> Result<Endpoint, Error>;
+
+    /// Deletes an endpoint: invisible at once, uid free at once, deliveries canceled at once and
+    /// erased later by [`Store::prune`].
+    async fn delete_endpoint(
+        &self,
+        application: ApplicationKey,
+        endpoint: &EndpointRef,
+        now: Timestamp,
+    ) -> Result<Endpoint, Error>;
+
+    /// Puts a new secret first and lets the earlier ones live until `rotation.old_expires`.
+    ///
+    /// # Contract
+    ///
+    /// - An earlier secret never lives longer than it did before the rotation.
+    /// - `Limit` when more than `secrets_max` would be live at once.
+    async fn rotate_secret(
+        &self,
+        application: ApplicationKey,
+        endpoint: &EndpointRef,
+        rotation: Rotation,
+    ) -> Result<Endpoint, Error>;
+
+    // ---- Event types ----------------------------------------------------------------------
+
+    /// Creates an event type; `Conflict` when the name exists (an archived one is revived).
+    async fn create_event_type(&self, new: NewEventType) -> Result<Write<EventTypeRow>, Error>;
+
+    /// Reads one event type, archived or not.
+    async fn event_type(
+        &self,
+        organization: OrganizationKey,
+        name: &domain::EventType,
+    ) -> Result<Option<EventTypeRow>, Error>;
+
+    /// Lists event types by name.
+    async fn event_types(
+        &self,
+        organization: OrganizationKey,
+        archived: bool,
+        page: PageRequest<domain::EventType>,
+    ) -> Result<Page<EventTypeRow>, Error>;
+
+    /// Changes an event type; `NotFound` when there is none.
+    async fn update_event_type(
+        &self,
+        organization: OrganizationKey,
+        name: &domain::EventType,
+        change: EventTypeChange,
+    ) -> Result<EventTypeRow, Error>;
+
+    /// Archives an event type, or erases it when `expunge`; `NotFound` when there is none.
+    async fn delete_event_type(
+        &self,
+        organization: OrganizationKey,
+        name: &domain::EventType,
+        expunge: bool,
+        now: Timestamp,
+    ) -> Result<(), Error>;
+
+    // ---- Messages, deliveries, attempts ---------------------------------------------------
+
+    /// Reads one message of an application by id or event id, with its payload.
+    async fn message(
+        &self,
+        application: ApplicationKey,
+        message: &MessageRef,
+    ) -> Result<Option<MessageRow>, Error>;
+
+    /// Lists messages of an application by time of publishing.
+    ///
+    /// # Contract
+    ///
+    /// - Examines at most 10,000 rows: a page may be short with more to come.
+    async fn messages(
+        &self,
+        application: ApplicationKey,
+        filter: &MessageFilter,
+        page: PageRequest<MessageKey>,
+    ) -> Result<Page<MessageRow>, Error>;
+
+    /// Lists where a message goes, with the state of each delivery, by endpoint.
+    ///
+    /// # Contract
+    ///
+    /// - A delivery of a disabled or deleted endpoint that was pending reads as canceled.
+    /// - A delivered one reads as success although its row is gone.
+    async fn message_destinations(
+        &self,
+        message: MessageId,
+        page: PageRequest<EndpointKey>,
+    ) -> Result<Page<MessageDestination>, Error>;
+
+    /// Lists attempts of a message by time.
+    async fn attempts_by_message(
+        &self,
+        message: MessageId,
+        filter: &AttemptFilter,
+        page: PageRequest<AttemptCursor>,
+    ) -> Result<Page<AttemptRow>, Error>;
+
+    /// Lists attempts to an endpoint by time.
+    async fn attempts_by_endpoint(
+        &self,
+        endpoint: EndpointKey,
+        filter: &AttemptFilter,
+        page: PageRequest<AttemptCursor>,
+    ) -> Result<Page<AttemptRow>, Error>;
+
+    /// Reads the one attempt of a message whose derived id this is.
+    async fn attempt(
+        &self,
+        message: MessageId,
+        attempt: domain::AttemptId,
+    ) -> Result<Option<AttemptRow>, Error>;
+
+    /// Makes a delivery due now for one manual attempt, whatever its state.
+    ///
+    /// # Contract
+    ///
+    /// - Works for a destination that the message had no delivery to.
+    /// - A payload that is erased answers `PayloadGone`, a disabled endpoint `EndpointDisabled`.
+    /// - Asking again before the attempt was made changes nothing.
+    async fn resend(&self, resend: Resend) -> Result<Resent, Error>;
+
+    // ---- Keys -----------------------------------------------------------------------------
+
+    /// Returns the organization's row, made at first start with the id given.
+    async fn ensure_organization(
+        &self,
+        id: domain::OrganizationId,
+        now: Timestamp,
+    ) -> Result<OrganizationKey, Error>;
+
+    /// Stores an API key by its hash.
+    async fn create_api_key(&self, new: NewApiKey) -> Result<(), Error>;
+
+    /// Finds the key with this hash (SHA-256 of the whole token).
+    async fn api_key(&self, hash: &[u8; 32]) -> Result<Option<ApiKeyRow>, Error>;
+
+    /// Counts the API keys that exist.
+    async fn api_key_count(&self) -> Result<u64, Error>;
+
+    // ---- Housekeeping ---------------------------------------------------------------------
+
+    /// Does one small batch of overdue housekeeping.
+    ///
+    /// # Contract
+    ///
+    /// - Erases payloads past their expiry whose deliveries are all finished, and no others;
+    ///   a pending fan-out counts as unfinished.
+    /// - Erases messages and attempts past `history` entirely.
+    /// - Settles canceled deliveries of disabled endpoints, erases rows of deleted endpoints and
+    ///   applications.
+    /// - Drops idempotency buckets that are past their time.
+    /// - Touches at most `rows` rows; `more` says whether to come again.
+    async fn prune(&self, prune: Prune) -> Result<Pruned, Error>;
+
+    /// Writes a consistent copy of everything to a file, while others go on writing.
+    async fn backup(&self, backup: Backup) -> Result<(), Error>;
+
+    /// Checks that the store can be written to, as `/readyz` wants to know.
+    ///
+    /// # Contract
+    ///
+    /// - Writes for real: `Full` while the disk is full, `Ok` again once it is not.
+    async fn check_writable(&self, now: Timestamp) -> Result<(), Error>;
+
+    /// Returns counts for metrics.
+    async fn stats(&self) -> Result<Stats, Error>;
+}
