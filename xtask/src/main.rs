@@ -1,1 +1,77 @@
-fn main() {}
+//! The few commands that work on this repository: `cargo xtask <command>`.
+//!
+//! Every one passes `--release`, so that a checkout has one set of compiled dependencies, C code
+//! included, for running, testing, linting and measuring alike.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line program talks"
+)]
+
+mod check;
+mod clients;
+mod process;
+mod summary;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+Usage: cargo xtask <command>
+
+  check            format, lints, documentation and tidy; changes nothing
+  tidy             what no compiler checks: dependency direction, sizes, leftovers
+  test [ARGS]      installs what the tests need, builds the program, runs every test;
+                   ARGS go to `cargo test`, for example `-p posthaste-store`
+  openapi          writes docs/openapi.json anew from the program
+  bench [ARGS]     measures; ARGS go to the load program
+  crash [ARGS]     kills the program under load and counts what is lost, `--kills N` times
+  sim [ARGS]       runs the simulated world, `--seed N`
+";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let command = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    match run(&command, &rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &str, rest: &[String]) -> Result<()> {
+    match command {
+        "check" => check::check(),
+        "tidy" => tidy::tidy(),
+        "test" => test::test(rest),
+        "openapi" => test::openapi(),
+        "bench" => measure(&["-p", "posthaste-bench"], rest),
+        "crash" => measure(&["-p", "posthaste-bench", "--bin", "crashlab"], rest),
+        "sim" => process::cargo(&["run", "--release", "-p", "posthaste-sim", "--"])
+            .args(rest)
+            .run(),
+        "" | "help" | "--help" | "-h" => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        other => bail!("there is no command `{other}`\n\n{USAGE}"),
+    }
+}
+
+/// Runs a program of the `bench` crate against a fresh build of posthaste.
+fn measure(which: &[&str], rest: &[String]) -> Result<()> {
+    let program = test::build()?;
+    process::cargo(&["run", "--release"])
+        .args(which)
+        .args(["--"])
+        .args(rest)
+        .env("POSTHASTE_BIN", program)
+        .run()
+}

@@ -1,0 +1,116 @@
+// What the scripts of this folder share: saying what holds, and stopping at what does not.
+
+// Node before 19 keeps this to itself, and the clients expect it to be global.
+globalThis.crypto ??= (await import("node:crypto")).webcrypto;
+
+/** The clients are installed elsewhere: the folder is in NODE_MODULES, or found as usual. */
+export async function load(name) {
+  const { createRequire } = await import("node:module");
+  const { pathToFileURL } = await import("node:url");
+  const { readFileSync } = await import("node:fs");
+  const folder = process.env.POSTHASTE_TEST_NODE_MODULES;
+  if (!folder) {
+    return import(name);
+  }
+  const manifest = JSON.parse(readFileSync(`${folder}/${name}/package.json`, "utf8"));
+  const main = `${folder}/${name}/${manifest.main}`;
+  return manifest.type === "module"
+    ? import(pathToFileURL(main))
+    : createRequire(pathToFileURL(main))(main);
+}
+
+export function fail(what) {
+  console.error(`not ok ${what}`);
+  process.exit(1);
+}
+
+export function ok(what) {
+  console.log(`ok ${what}`);
+}
+
+export function same(found, expected, what) {
+  const [left, right] = [JSON.stringify(found), JSON.stringify(expected)];
+  if (left !== right) {
+    fail(`${what}: found ${left}, expected ${right}`);
+  }
+}
+
+export function holds(condition, what) {
+  if (!condition) {
+    fail(what);
+  }
+}
+
+const isText = (value) => typeof value === "string" && value !== "";
+
+async function failure(call, what) {
+  try {
+    await call();
+  } catch (error) {
+    holds(error.code !== undefined, `${what}: is an answer, not ${error}`);
+    return error;
+  }
+  return fail(`${what}: it was not refused`);
+}
+
+/** The call fails with this status and an error of the shape that clients parse. */
+export async function refused(call, status, what) {
+  const error = await failure(call, what);
+  same(error.code, status, what);
+  holds(isText(error.body.code), `${what}: has a code`);
+  holds(isText(error.body.detail), `${what}: has a detail`);
+  ok(what);
+}
+
+/** The call fails with 422 and names the field. */
+export async function invalid(call, field, what) {
+  const error = await failure(call, what);
+  same(error.code, 422, what);
+  for (const { loc, msg, type } of error.body.detail) {
+    holds(loc.every((part) => typeof part === "string"), `${what}: loc has only strings`);
+    holds(isText(msg) && isText(type), `${what}: has a message and a type`);
+  }
+  holds(error.body.detail.some(({ loc }) => loc.includes(field)), `${what}: names ${field}`);
+  ok(what);
+}
+
+/** Everything of a list, page by page, as a program of a user's would read it. */
+export async function allPages(fetch) {
+  const found = [];
+  let iterator;
+  for (let pages = 0; pages < 100; pages += 1) {
+    const page = await fetch(iterator);
+    found.push(...page.data);
+    if (page.done) {
+      return found;
+    }
+    holds(isText(page.iterator), "a page that is not the last has an iterator");
+    iterator = page.iterator;
+  }
+  return fail("a list ends");
+}
+
+const PATIENCE_MS = 15_000; // Deliveries take milliseconds on a machine that is not overloaded.
+
+/** Asks until there is an answer. */
+export async function eventually(look, what) {
+  const deadline = Date.now() + PATIENCE_MS;
+  while (Date.now() < deadline) {
+    const found = await look();
+    if (found) {
+      return found;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return fail(`${what}: not within ${PATIENCE_MS} ms`);
+}
+
+/** The arguments, of which there must be this many. */
+export function args(min, max, usage) {
+  const given = process.argv.slice(2);
+  if (given.length < min || given.length > max) {
+    console.error(`Usage: ${usage}`);
+    process.exit(2);
+  }
+  return given;
+}

@@ -1,0 +1,62 @@
+//! `cargo xtask test`: installs what the tests need, builds the program, runs every test.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+
+use crate::clients;
+use crate::process::{cargo, program, root, target};
+use crate::summary::Summary;
+
+/// Builds the program as it ships, and keeps a copy that later builds do not touch: building the
+/// tests turns on test-only features of our own crates and writes the program anew.
+pub(crate) fn build() -> Result<PathBuf> {
+    cargo(&["build", "--release", "-p", "posthaste"]).run()?;
+    let kept = target().join("shipped").join("posthaste");
+    fs::create_dir_all(kept.parent().expect("it has a folder"))?;
+    let built = target().join("release").join("posthaste");
+    // A running copy cannot be written to; a new file in its place can.
+    let fresh = kept.with_extension("new");
+    fs::copy(&built, &fresh).with_context(|| format!("no program at {}", built.display()))?;
+    fs::rename(&fresh, &kept)?;
+    Ok(kept)
+}
+
+/// Runs the tests; the last line printed sums them up. `args` go to `cargo test` instead of
+/// `--workspace`.
+pub(crate) fn test(args: &[String]) -> Result<()> {
+    let clients = clients::install()?;
+    let built = build()?;
+    let mut summary = Summary::default();
+    let chosen = if args.is_empty() {
+        &["--workspace".to_owned()]
+    } else {
+        args
+    };
+    let passed = cargo(&["test", "--release", "--no-fail-fast"])
+        .args(chosen)
+        .env("POSTHASTE_BIN", built)
+        .env("POSTHASTE_TEST_PYTHON", clients.python)
+        .env("POSTHASTE_TEST_NODE_MODULES", clients.node_modules)
+        .watch(|line| summary.look(line))?;
+    println!("\n{summary}");
+    if !passed || summary.failed > 0 {
+        bail!("not every test passed");
+    }
+    if summary.passed == 0 {
+        bail!("no test ran");
+    }
+    Ok(())
+}
+
+/// Writes `docs/openapi.json` anew: the description that a test compares with the program's.
+pub(crate) fn openapi() -> Result<()> {
+    let description = program(build()?).args(["openapi"]).read()?;
+    serde_json::from_slice::<serde_json::Value>(&description)
+        .context("`posthaste openapi` did not print JSON")?;
+    let path = root().join("docs").join("openapi.json");
+    fs::write(&path, description)?;
+    println!("wrote {}", path.display());
+    Ok(())
+}
