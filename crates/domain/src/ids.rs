@@ -118,6 +118,12 @@ id!(
 );
 
 impl MessageId {
+    /// Returns when the message was published, in whole milliseconds.
+    pub fn at(self) -> Timestamp {
+        let millis = i64::try_from(self.0 >> 80).expect("48 bits fit");
+        Timestamp::from_micros(millis.saturating_mul(1_000))
+    }
+
     /// Returns the first 63 bits that matter: 42 of the millisecond and the 21 counter bits.
     pub fn key(self) -> MessageKey {
         let millis = (self.0 >> 80) & ((1 << 42) - 1);

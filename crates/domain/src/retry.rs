@@ -28,7 +28,7 @@ pub enum InvalidSchedule {
 impl RetrySchedule {
     /// The most attempts a schedule can ask for.
     pub const ENTRIES_MAX: usize = 50;
-    const ENTRY_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
+    const ENTRY_MAX: Duration = Duration::from_hours(7 * 24);
 
     /// Checks the number of entries and the length of each.
     pub fn new(waits: Vec<Duration>) -> Result<Self, InvalidSchedule> {
@@ -109,7 +109,7 @@ impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             schedule: RetrySchedule::default(),
-            retry_after_max: Duration::from_secs(3_600),
+            retry_after_max: Duration::from_hours(1),
         }
     }
 }
@@ -148,7 +148,7 @@ impl RetryPolicy {
         self.schedule
             .length()
             .mul_f64(1.1)
-            .max(Duration::from_secs(60))
+            .max(Duration::from_mins(1))
     }
 }
 

@@ -1,30 +1,230 @@
 //! Every loop: intake, lanes, sender, recorder, scheduler, pruner.
+//!
+//! A publish goes through the door of intake, is stored in a batch, and only then answered. Its
+//! deliveries go to their lanes in memory; a lane starts attempts at its destination's pace; what
+//! they lead to is recorded in batches, which ride along with intake's commits. Whatever memory
+//! does not hold, the scheduler claims from the store when it is due.
+//!
+//! Invariants:
+//! - A caller hears success only after the commit that holds message and deliveries.
+//! - Memory is the mark: nothing in the store says that a delivery is in someone's hands.
+//! - A delivery is in one lane at most once, from claim or arrival until its outcome is durable.
+//! - One destination fills its own lane and nobody else's.
+//! - When the store cannot record, nothing new is sent.
+#![warn(missing_docs)]
 
+mod config;
+mod connections;
+mod destination;
+mod dispatch;
+mod fan_out;
+mod intake;
+mod lane;
+mod lanes;
+mod memory;
+mod metrics;
+mod pace;
+mod pruner;
 mod publish;
+mod recorder;
+mod retry_after;
+mod ring;
+mod routing;
+mod scheduler;
+mod sender;
+mod shared;
+mod sign;
+#[cfg(test)]
+mod tests;
 
-pub use publish::{MessageDraft, PublishAnswer, PublishError, PublishRequest, Published};
+use std::sync::Arc;
+use std::time::Duration;
 
 use domain::{ApplicationKey, EndpointKey};
+use prometheus_client::registry::Registry;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
-/// The handle of the running engine (skeleton; the engine's author is filling it in).
+pub use config::EngineConfig;
+pub use publish::{MessageDraft, PublishAnswer, PublishError, PublishRequest, Published};
+pub use shared::Dependencies;
+
+use intake::{Door, Waiting};
+use shared::{Notice, Shared};
+
+/// The handle of the running engine; a clone is the same engine.
 #[derive(Clone)]
-pub struct Engine {}
+pub struct Engine {
+    shared: Arc<Shared>,
+    door: Arc<Door>,
+}
+
+/// The engine's loops, to be run on the runtimes of the caller's choice.
+///
+/// Intake and delivery on separate single-threaded runtimes beat one shared runtime.
+pub struct Loops {
+    shared: Arc<Shared>,
+    waiting: mpsc::Receiver<Waiting>,
+    notices: mpsc::Receiver<Notice>,
+    stop: CancellationToken,
+    finished: CancellationToken,
+}
+
+/// Stops the engine.
+#[derive(Clone)]
+pub struct Stop {
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+    finished: CancellationToken,
+}
+
+/// What the engine can say of its health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// The disk is full: publishing is refused and delivery waits.
+    pub full: bool,
+}
 
 impl Engine {
+    /// Becomes the owner of all shards, and makes the engine and its loops.
+    pub async fn open(
+        config: EngineConfig,
+        dependencies: Dependencies,
+    ) -> Result<(Self, Loops), store::Error> {
+        const NOTICES: usize = 1_024;
+        let owned = dependencies
+            .store
+            .take_shards(dependencies.clock.now())
+            .await?;
+        let (sender, notices) = mpsc::channel(NOTICES);
+        let shared = Arc::new(Shared::new(config, dependencies, owned, sender));
+        let (door, waiting) = Door::new(&shared);
+        let loops = Loops {
+            shared: Arc::clone(&shared),
+            waiting,
+            notices,
+            stop: CancellationToken::new(),
+            finished: CancellationToken::new(),
+        };
+        Ok((
+            Self {
+                shared,
+                door: Arc::new(door),
+            },
+            loops,
+        ))
+    }
+
     /// Publishes; returns once the messages and their deliveries are durable.
     pub async fn publish(&self, request: PublishRequest) -> Result<PublishAnswer, PublishError> {
-        let _ = request;
-        std::future::ready(Err(PublishError::ShuttingDown)).await
+        let answer = self.door.publish(&self.shared, request).await;
+        if let Err(error) = &answer {
+            self.shared.refused(error);
+        }
+        answer
     }
 
     /// Tells the engine that an endpoint (or the whole application, with `None`) was changed,
     /// created or deleted in the store. Call it after every such write, before answering.
     pub fn changed(&self, application: ApplicationKey, endpoint: Option<EndpointKey>) {
-        let _ = (application, endpoint);
+        self.shared.routing.forget(application);
+        self.tell(Notice::Changed(application, endpoint));
     }
 
     /// Tells the engine that a delivery of this destination became due (a resend).
     pub fn delivery_due(&self, endpoint: EndpointKey) {
-        let _ = endpoint;
+        self.tell(Notice::Due(endpoint, self.shared.store.commit_number()));
+    }
+
+    fn tell(&self, notice: Notice) {
+        if let Err(mpsc::error::TrySendError::Full(notice)) = self.shared.notices.try_send(notice) {
+            let notices = self.shared.notices.clone();
+            tokio::spawn(async move {
+                let _ = notices.send(notice).await;
+            });
+        }
+    }
+
+    /// Returns what the engine can say of its health.
+    pub fn health(&self) -> Health {
+        Health {
+            full: self.shared.is_full(),
+        }
+    }
+
+    /// Adds the engine's metrics to a registry.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.shared.metrics.register(registry);
+    }
+
+    /// Brings the gauges up to date; call it before the registry is read.
+    pub fn refresh_metrics(&self) {
+        self.shared.refresh_gauges();
+    }
+}
+
+impl Loops {
+    /// Returns what stops the loops.
+    pub fn stop(&self) -> Stop {
+        Stop {
+            shared: Arc::clone(&self.shared),
+            stop: self.stop.clone(),
+            finished: self.finished.clone(),
+        }
+    }
+
+    /// Splits into intake and delivery, each a future that runs until it is stopped.
+    pub fn split(
+        self,
+    ) -> (
+        impl Future<Output = ()> + Send + 'static,
+        impl Future<Output = ()> + Send + 'static,
+    ) {
+        let Self {
+            shared,
+            waiting,
+            notices,
+            stop,
+            finished,
+        } = self;
+        let intake = intake::run(Arc::clone(&shared), waiting);
+        let delivery = async move {
+            let dispatch = tokio::spawn(dispatch::run(Arc::clone(&shared), notices));
+            let others = [
+                tokio::spawn(scheduler::run(Arc::clone(&shared), stop.clone())),
+                tokio::spawn(pruner::run(Arc::clone(&shared), stop.clone())),
+                tokio::spawn(pruner::watch_disk(Arc::clone(&shared), stop.clone())),
+                tokio::spawn(fan_out::resume(Arc::clone(&shared))),
+            ];
+            recorder::run(shared, finished).await;
+            dispatch.abort();
+            for task in others {
+                task.abort();
+            }
+        };
+        (intake, delivery)
+    }
+}
+
+impl Stop {
+    /// Starts nothing new, lets attempts in flight end and be recorded, and returns when that is
+    /// done or `deadline` has passed. What is still in flight then is sent again after a restart.
+    ///
+    /// Returns how many attempts were left in flight.
+    pub async fn stop(&self, deadline: Duration) -> usize {
+        const LOOK: Duration = Duration::from_millis(10);
+        self.shared.lanes().stopping = true;
+        self.stop.cancel();
+        let end = tokio::time::Instant::now() + deadline;
+        let left = loop {
+            self.shared.record_now.notify_one();
+            let (in_flight, unrecorded) = self.shared.lanes().in_hand();
+            if in_flight + unrecorded == 0 || tokio::time::Instant::now() >= end {
+                break in_flight;
+            }
+            tokio::time::sleep(LOOK).await;
+        };
+        self.finished.cancel();
+        left
     }
 }

@@ -1,0 +1,313 @@
+//! Takes publishes, stores them in batches, and hands their deliveries to the lanes.
+//!
+//! Batches form by themselves: while one commit runs, the next batch collects. Nobody waits for
+//! a timer, and a lone publish is stored at once. A caller hears success only after the commit.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use domain::{MessageId, Timestamp};
+use store::{NewMessage, Payload, Publish, PublishOutcome, PublishedMessage};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::destination::{Destination, Routes};
+use crate::memory::Envelope;
+use crate::publish::{MessageDraft, PublishAnswer, PublishError, PublishRequest, Published};
+use crate::shared::{Notice, Shared};
+
+/// A publish that waits for its commit.
+pub(crate) struct Waiting {
+    publish: Publish,
+    /// What the lanes need of each message once it is durable.
+    prepared: Vec<Prepared>,
+    answer: oneshot::Sender<Result<PublishOutcome, store::Error>>,
+}
+
+/// One message of a publish, for the lanes.
+pub(crate) struct Prepared {
+    id: MessageId,
+    payload: Payload,
+    due: Timestamp,
+    delayed: bool,
+    destinations: Vec<Arc<Destination>>,
+}
+
+/// Messages that are durable, on their way to the lanes.
+#[derive(Debug)]
+pub(crate) struct Committed {
+    pub(crate) commit: u64,
+    pub(crate) messages: Vec<CommittedMessage>,
+}
+
+#[derive(Debug)]
+pub(crate) struct CommittedMessage {
+    /// The payload, or `None` when memory is full: then the deliveries wait in the store.
+    pub(crate) envelope: Option<Arc<Envelope>>,
+    pub(crate) id: MessageId,
+    pub(crate) due: Timestamp,
+    /// It is due later; the lanes only learn when.
+    pub(crate) delayed: bool,
+    pub(crate) destinations: Vec<Arc<Destination>>,
+}
+
+/// The door of intake: counts what waits, and refuses beyond the bounds.
+pub(crate) struct Door {
+    queue: mpsc::Sender<Waiting>,
+    waiting_bytes: AtomicUsize,
+}
+
+impl Door {
+    pub(crate) fn new(shared: &Shared) -> (Self, mpsc::Receiver<Waiting>) {
+        let (queue, receiver) = mpsc::channel(shared.config.intake_waiting_max);
+        (
+            Self {
+                queue,
+                waiting_bytes: AtomicUsize::new(0),
+            },
+            receiver,
+        )
+    }
+
+    /// Publishes; returns once the messages and their deliveries are durable.
+    pub(crate) async fn publish(
+        &self,
+        shared: &Shared,
+        request: PublishRequest,
+    ) -> Result<PublishAnswer, PublishError> {
+        // The routes change between look-up and commit now and then; not sixteen times in a row.
+        const TRIES: u32 = 16;
+        if shared.is_full() {
+            return Err(PublishError::Full);
+        }
+        for _ in 0..TRIES {
+            let routes = shared
+                .routing
+                .get(
+                    request.organization,
+                    &request.application,
+                    &*shared.store,
+                    &shared.vault,
+                )
+                .await
+                .map_err(|error| refused(shared, error))?
+                .ok_or(PublishError::NoApplication)?;
+            let outcome = self.store(shared, &request, &routes).await?;
+            match outcome {
+                PublishOutcome::Stored(messages) => return Ok(answer(messages, false)),
+                PublishOutcome::Replayed(messages) => return Ok(answer(messages, true)),
+                PublishOutcome::KeyReused => return Err(PublishError::KeyReused),
+                PublishOutcome::EventIdTaken { index, first } => {
+                    return Err(PublishError::EventIdTaken { index, first });
+                }
+                PublishOutcome::Stale | PublishOutcome::NoApplication => {
+                    shared.routing.forget(routes.application.key);
+                }
+            }
+        }
+        Err(PublishError::Busy)
+    }
+
+    async fn store(
+        &self,
+        shared: &Shared,
+        request: &PublishRequest,
+        routes: &Routes,
+    ) -> Result<PublishOutcome, PublishError> {
+        let (publish, prepared) = prepare(shared, request, routes);
+        let bytes = request
+            .messages
+            .iter()
+            .map(|draft| draft.payload.bytes.len())
+            .sum();
+        let (answer, outcome) = oneshot::channel();
+        let waiting = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let room = waiting == 0 || waiting + bytes <= shared.config.intake_waiting_bytes;
+        let sent = room
+            && self
+                .queue
+                .try_send(Waiting {
+                    publish,
+                    prepared,
+                    answer,
+                    bytes,
+                })
+                .is_ok();
+        if !sent {
+            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(if self.queue.is_closed() {
+                PublishError::ShuttingDown
+            } else {
+                PublishError::Busy
+            });
+        }
+        let outcome = outcome.await;
+        self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        outcome
+            .map_err(|_| PublishError::ShuttingDown)?
+            .map_err(|error| refused(shared, error))
+    }
+}
+
+fn refused(shared: &Shared, error: store::Error) -> PublishError {
+    match error {
+        store::Error::Full => {
+            shared.set_full(true);
+            PublishError::Full
+        }
+        store::Error::Busy => PublishError::Busy,
+        other => PublishError::Failed(other.to_string()),
+    }
+}
+
+fn answer(messages: Vec<PublishedMessage>, replayed: bool) -> PublishAnswer {
+    let published = |message: PublishedMessage| Published {
+        id: message.id,
+        at: message.id.at(),
+        duplicate: message.duplicate,
+    };
+    PublishAnswer {
+        messages: messages.into_iter().map(published).collect(),
+        replayed,
+    }
+}
+
+fn prepare(shared: &Shared, request: &PublishRequest, routes: &Routes) -> (Publish, Vec<Prepared>) {
+    let now = shared.now();
+    let schedule_now = shared.schedule_now();
+    let mut prepared = Vec::with_capacity(request.messages.len());
+    let mut messages = Vec::with_capacity(request.messages.len());
+    for draft in &request.messages {
+        let destinations = routes.matching(&draft.event_type, &draft.channels);
+        let message = new_message(shared, draft, &destinations, now, schedule_now);
+        prepared.push(Prepared {
+            id: message.id,
+            payload: message.payload.clone(),
+            due: message.due,
+            delayed: message.deliver_at.is_some(),
+            destinations,
+        });
+        messages.push(message);
+    }
+    let publish = Publish {
+        application: routes.application.key,
+        routing_version: routes.version,
+        messages,
+        on_event_id: request.on_event_id,
+        idempotency: request.idempotency.clone(),
+        now,
+    };
+    (publish, prepared)
+}
+
+fn new_message(
+    shared: &Shared,
+    draft: &MessageDraft,
+    matching: &[Arc<Destination>],
+    now: Timestamp,
+    schedule_now: Timestamp,
+) -> NewMessage {
+    let retention = draft.retention.unwrap_or(shared.config.payload_retention);
+    let id = MessageId::from_bits(shared.ids.next(now, &*shared.entropy));
+    NewMessage {
+        id,
+        event_type: draft.event_type.clone(),
+        event_id: draft.event_id.clone(),
+        channels: draft.channels.clone(),
+        tags: draft.tags.clone(),
+        at: id.at(),
+        deliver_at: draft.deliver_at,
+        expires: draft.deliver_at.unwrap_or(now).plus(retention),
+        payload: draft.payload.clone(),
+        destinations: matching.iter().map(|destination| destination.key).collect(),
+        // A wait is a span: it is counted on the schedule clock from now on.
+        due: schedule_now.plus(
+            draft
+                .deliver_at
+                .map_or_else(Default::default, |at| at.since(now)),
+        ),
+    }
+}
+
+/// Stores batches until the door is closed and everything that waits is answered.
+pub(crate) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Waiting>) {
+    let mut batch = Vec::new();
+    while queue
+        .recv_many(&mut batch, shared.config.intake_batch_max)
+        .await
+        > 0
+    {
+        // Outcomes that wait for company ride along with this commit.
+        shared.record_now.notify_one();
+        store_batch(&shared, std::mem::take(&mut batch)).await;
+    }
+}
+
+async fn store_batch(shared: &Shared, batch: Vec<Waiting>) {
+    let began = shared.monotonic();
+    let mut publishes = Vec::with_capacity(batch.len());
+    let mut waiting = Vec::with_capacity(batch.len());
+    for Waiting {
+        publish,
+        prepared,
+        answer,
+        ..
+    } in batch
+    {
+        publishes.push(publish);
+        waiting.push((prepared, answer));
+    }
+    match shared.store.append(publishes).await {
+        Ok(appended) => {
+            shared
+                .metrics
+                .commit
+                .observe((shared.monotonic() - began).as_secs_f64());
+            let mut messages = Vec::new();
+            for ((prepared, answer), outcome) in waiting.into_iter().zip(appended.outcomes) {
+                if let PublishOutcome::Stored(stored) = &outcome {
+                    committed(shared, prepared, stored, &mut messages);
+                }
+                let _ = answer.send(Ok(outcome)); // The caller may have gone away.
+            }
+            if !messages.is_empty() {
+                let committed = Committed {
+                    commit: appended.commit,
+                    messages,
+                };
+                let _ = shared.notices.send(Notice::Committed(committed)).await;
+            }
+        }
+        Err(error) => {
+            for (_, answer) in waiting {
+                let _ = answer.send(Err(error.clone()));
+            }
+        }
+    }
+}
+
+fn committed(
+    shared: &Shared,
+    prepared: Vec<Prepared>,
+    stored: &[PublishedMessage],
+    messages: &mut Vec<CommittedMessage>,
+) {
+    for (message, stored) in prepared.into_iter().zip(stored) {
+        if stored.duplicate {
+            continue;
+        }
+        shared.metrics.accepted.inc();
+        if message.destinations.is_empty() {
+            continue;
+        }
+        let now = !message.delayed;
+        messages.push(CommittedMessage {
+            envelope: now
+                .then(|| shared.budget.admit(message.id, &message.payload))
+                .flatten(),
+            id: message.id,
+            due: message.due,
+            delayed: message.delayed,
+            destinations: message.destinations,
+        });
+    }
+}

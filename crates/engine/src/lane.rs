@@ -1,0 +1,333 @@
+//! One destination's queue: what it holds in memory, and what is left in the store.
+//!
+//! A lane is `behind` when the store has due deliveries that memory does not. A lane that is
+//! behind takes nothing straight from intake, so nothing starves; it claims from the store until
+//! a claim from the very start of its range shows that memory holds all that is due.
+//!
+//! Three things could make it hold a delivery twice, or lose sight of one. They are excluded so:
+//! - A claim sees what memory holds already (queued, in flight, ended but not yet recorded):
+//!   `held` drops it.
+//! - A claim's answer is older than a record that was made meanwhile: what was recorded since the
+//!   claim began is remembered in `recorded` and dropped from the answer.
+//! - A commit is seen by a claim before intake hands it over: arrivals whose commit a complete
+//!   claim covered (`covered`) are dropped, and around its edge `recorded` is asked once more.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{AttemptNumber, MessageKey, Timestamp, Trigger};
+use store::Claimed;
+
+use crate::EngineConfig;
+use crate::destination::Destination;
+use crate::memory::{Budget, Envelope};
+use crate::pace::{Pace, Rate};
+
+/// One delivery in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    pub(crate) envelope: Arc<Envelope>,
+    /// When it was first due, from which its patience counts.
+    pub(crate) first_due: Timestamp,
+    /// Attempts made so far, manual ones included.
+    pub(crate) attempts: AttemptNumber,
+    /// Those that count against the schedule.
+    pub(crate) scheduled_attempts: AttemptNumber,
+    pub(crate) trigger: Trigger,
+}
+
+impl Job {
+    /// Makes the job of a delivery that was never tried.
+    pub(crate) const fn first(envelope: Arc<Envelope>, due: Timestamp) -> Self {
+        Self {
+            envelope,
+            first_due: due,
+            attempts: 0,
+            scheduled_attempts: 0,
+            trigger: Trigger::Scheduled,
+        }
+    }
+
+    pub(crate) fn key(&self) -> MessageKey {
+        self.envelope.id.key()
+    }
+}
+
+/// A claim that is to be made for a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClaimPlan {
+    pub(crate) after: Option<(Timestamp, MessageKey)>,
+    pub(crate) room: u16,
+    pub(crate) bytes: usize,
+}
+
+/// One destination's queue.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) destination: Arc<Destination>,
+    pub(crate) pace: Pace,
+    pub(crate) rate: Option<Rate>,
+    pub(crate) in_flight: u16,
+    /// It stands in the ring of lanes that could start an attempt.
+    pub(crate) ringed: bool,
+    /// When it was last busy, on the monotonic clock.
+    pub(crate) touched: Duration,
+    /// The earliest due time in the store after now, as far as memory knows.
+    pub(crate) next_due: Option<Timestamp>,
+    queue: VecDeque<Job>,
+    /// Queued, in flight, or ended and not yet recorded.
+    held: HashSet<MessageKey>,
+    /// Payload bytes in the queue.
+    bytes: usize,
+    behind: bool,
+    /// Where the next claim continues.
+    cursor: Option<(Timestamp, MessageKey)>,
+    claim: Option<ClaimPlan>,
+    /// Arrivals during a claim from the start.
+    arrivals: Vec<(Job, u64)>,
+    /// The highest commit of an arrival that was left to the store.
+    dropped_commit: u64,
+    /// Commits up to this one were covered by a complete claim.
+    covered: u64,
+    /// Recorded since the last claim began, asked for arrivals up to `recorded_until`.
+    recorded: HashSet<MessageKey>,
+    recorded_until: u64,
+}
+
+impl Lane {
+    pub(crate) fn new(destination: Arc<Destination>, config: &EngineConfig, now: Duration) -> Self {
+        Self {
+            rate: destination.throttle_rate.map(Rate::new),
+            destination,
+            pace: Pace::new(config, now),
+            in_flight: 0,
+            ringed: false,
+            touched: now,
+            next_due: None,
+            queue: VecDeque::new(),
+            held: HashSet::new(),
+            bytes: 0,
+            behind: false,
+            cursor: None,
+            claim: None,
+            arrivals: Vec::new(),
+            dropped_commit: 0,
+            covered: 0,
+            recorded: HashSet::new(),
+            recorded_until: 0,
+        }
+    }
+
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(crate) const fn is_behind(&self) -> bool {
+        self.behind
+    }
+
+    pub(crate) const fn is_claiming(&self) -> bool {
+        self.claim.is_some()
+    }
+
+    /// Says whether the lane can be forgotten: nothing but its pace would be lost.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.held.is_empty() && self.in_flight == 0 && !self.behind && self.claim.is_none()
+    }
+
+    fn has_room(&self, config: &EngineConfig, budget: &Budget) -> bool {
+        let share = config.payload_memory / 8;
+        self.queue.len() < self.queue_max(config) && self.bytes < share && budget.allows(self.bytes)
+    }
+
+    /// A slow destination's deliveries wait in the store, where they cost no memory.
+    fn queue_max(&self, config: &EngineConfig) -> usize {
+        if self.pace.is_open() {
+            1
+        } else if self.pace.is_slow() {
+            usize::from(self.pace.window()) * 2
+        } else {
+            config.lane_queue_max
+        }
+    }
+
+    /// Takes a delivery straight from intake, or leaves it to the store.
+    pub(crate) fn arrive(&mut self, job: Job, commit: u64, config: &EngineConfig, budget: &Budget) {
+        if self.destination.gone {
+            return; // The store knows: it reads as canceled.
+        }
+        if let Some(claim) = self.claim.filter(|claim| claim.after.is_none()) {
+            // The claim may or may not have seen this commit: decide when its answer is here.
+            if self.arrivals.len() < usize::from(claim.room) && self.has_room(config, budget) {
+                self.arrivals.push((job, commit));
+                return;
+            }
+            self.leave(commit);
+        } else if self.behind {
+            self.leave(commit);
+        } else if !self.is_known(&job, commit) {
+            if self.has_room(config, budget) {
+                self.push(job);
+            } else {
+                self.leave(commit);
+            }
+        }
+    }
+
+    /// Notes a commit whose delivery is in the store only.
+    pub(crate) fn leave(&mut self, commit: u64) {
+        self.behind = true;
+        self.dropped_commit = self.dropped_commit.max(commit);
+    }
+
+    /// Notes that the store has something due that memory may not hold.
+    pub(crate) fn wake(&mut self) {
+        self.behind = true;
+        self.next_due = None;
+    }
+
+    fn is_known(&self, job: &Job, commit: u64) -> bool {
+        let key = job.key();
+        commit <= self.covered
+            || self.held.contains(&key)
+            || (commit <= self.recorded_until && self.recorded.contains(&key))
+    }
+
+    fn push(&mut self, job: Job) {
+        if self.held.insert(job.key()) {
+            self.bytes += job.envelope.cost();
+            self.queue.push_back(job);
+        }
+    }
+
+    /// Begins a claim when one is due: the lane is behind, half empty, and memory allows.
+    pub(crate) fn plan_claim(
+        &mut self,
+        config: &EngineConfig,
+        budget: &Budget,
+    ) -> Option<ClaimPlan> {
+        let most = self.queue_max(config);
+        let due = self.behind && self.claim.is_none() && self.queue.len() <= most / 2;
+        if !due || self.destination.gone || self.destination.paused || !budget.allows(self.bytes) {
+            return None;
+        }
+        // A claim from the start also reads what is held already, so it needs room for that.
+        let known = if self.cursor.is_none() {
+            self.held.len()
+        } else {
+            0
+        };
+        let free = (most - self.queue.len()).min(usize::from(config.claim_room));
+        let plan = ClaimPlan {
+            after: self.cursor,
+            room: u16::try_from(free + known).unwrap_or(u16::MAX),
+            bytes: (config.payload_memory / 64).max(1),
+        };
+        self.claim = Some(plan);
+        self.recorded.clear();
+        Some(plan)
+    }
+
+    /// Takes the answer to a claim. `commit` is the store's current commit number.
+    pub(crate) fn claimed(&mut self, answer: Claimed, commit: u64, budget: &Arc<Budget>) {
+        let Some(plan) = self.claim.take() else {
+            return;
+        };
+        self.cursor = answer
+            .deliveries
+            .last()
+            .map(|last| (last.due, last.message.key()));
+        for due in answer.deliveries {
+            let key = due.message.key();
+            if self.held.contains(&key) || self.recorded.contains(&key) {
+                continue;
+            }
+            self.push(Job {
+                envelope: budget.wrap(due.message, &due.payload),
+                first_due: due.first_due,
+                attempts: due.attempts,
+                scheduled_attempts: due.scheduled_attempts,
+                trigger: due.trigger,
+            });
+        }
+        self.next_due = earliest(self.next_due, answer.next_due);
+        if !answer.more {
+            // The end of the range. What was committed meanwhile with an earlier due time lies
+            // before the cursor, so only a claim from the start proves that memory has it all.
+            self.cursor = None;
+            if plan.after.is_none() {
+                self.covered = answer.as_of;
+                self.behind = self.dropped_commit > answer.as_of;
+            }
+        }
+        self.recorded_until = commit;
+        for (job, arrived) in std::mem::take(&mut self.arrivals) {
+            if self.behind {
+                self.leave(arrived);
+            } else if !self.is_known(&job, arrived) {
+                self.push(job);
+            }
+        }
+    }
+
+    /// Notes that a claim could not be made.
+    pub(crate) fn claim_failed(&mut self) {
+        self.claim = None;
+        self.behind = true;
+        for (_, commit) in std::mem::take(&mut self.arrivals) {
+            self.leave(commit);
+        }
+    }
+
+    /// Takes the next job for an attempt.
+    pub(crate) fn take(&mut self) -> Option<Job> {
+        let job = self.queue.pop_front()?;
+        self.bytes -= job.envelope.cost();
+        Some(job)
+    }
+
+    /// Forgets deliveries whose outcome is durable.
+    pub(crate) fn recorded(&mut self, key: MessageKey) {
+        self.held.remove(&key);
+        if self.claim.is_some() {
+            self.recorded.insert(key);
+        }
+    }
+
+    /// Leaves everything queued beyond `keep` to the store.
+    pub(crate) fn shed(&mut self, keep: usize) {
+        while self.queue.len() > keep {
+            let Some(job) = self.queue.pop_back() else {
+                break;
+            };
+            self.bytes -= job.envelope.cost();
+            self.held.remove(&job.key());
+            self.behind = true;
+            self.cursor = None;
+        }
+    }
+
+    /// Adopts changed settings.
+    pub(crate) fn adopt(&mut self, destination: Arc<Destination>) {
+        if self.rate.as_ref().map(Rate::per_second) != destination.throttle_rate {
+            self.rate = destination.throttle_rate.map(Rate::new);
+        }
+        if destination.gone || destination.paused {
+            self.shed(0);
+        }
+        if destination.gone {
+            self.behind = false;
+            self.next_due = None;
+        }
+        self.destination = destination;
+    }
+}
+
+/// Returns the earlier of two times that may be unknown.
+pub(crate) fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, other) => one.or(other),
+    }
+}

@@ -1,0 +1,194 @@
+//! What the engine counts.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::publish::PublishError;
+use crate::shared::Shared;
+
+/// How attempts ended: `success`, or the class of the failure. Never a tenant or a URL, so the
+/// number of series is bounded.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct OutcomeLabel {
+    pub(crate) outcome: String,
+}
+
+/// Why a publish was refused.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct ReasonLabel {
+    pub(crate) reason: &'static str,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    pub(crate) accepted: Counter,
+    pub(crate) refused: Family<ReasonLabel, Counter>,
+    pub(crate) attempts: Family<OutcomeLabel, Counter>,
+    pub(crate) succeeded: Counter,
+    pub(crate) dead_lettered: Counter,
+    pub(crate) duration: Histogram,
+    pub(crate) lag: Histogram,
+    pub(crate) commit: Histogram,
+    pub(crate) lanes: Gauge,
+    pub(crate) lanes_behind: Gauge,
+    pub(crate) breakers_open: Gauge,
+    pub(crate) in_flight: Gauge,
+    pub(crate) unrecorded: Gauge,
+    pub(crate) payload_memory: Gauge,
+    pub(crate) idle_connections: Gauge,
+}
+
+const SECONDS: [f64; 12] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 20.0,
+];
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            accepted: Counter::default(),
+            refused: Family::default(),
+            attempts: Family::default(),
+            succeeded: Counter::default(),
+            dead_lettered: Counter::default(),
+            duration: Histogram::new(SECONDS),
+            lag: Histogram::new(SECONDS),
+            commit: Histogram::new(SECONDS),
+            lanes: Gauge::default(),
+            lanes_behind: Gauge::default(),
+            breakers_open: Gauge::default(),
+            in_flight: Gauge::default(),
+            unrecorded: Gauge::default(),
+            payload_memory: Gauge::default(),
+            idle_connections: Gauge::default(),
+        }
+    }
+}
+
+impl Metrics {
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        let mut counter = |name: &str, help: &str, metric: &Counter| {
+            registry.register(name, help, metric.clone());
+        };
+        counter(
+            "posthaste_messages_accepted",
+            "Messages stored",
+            &self.accepted,
+        );
+        counter(
+            "posthaste_deliveries_succeeded",
+            "Deliveries accepted",
+            &self.succeeded,
+        );
+        counter(
+            "posthaste_deliveries_dead_lettered",
+            "Deliveries given up",
+            &self.dead_lettered,
+        );
+        registry.register(
+            "posthaste_ingest_rejected",
+            "Publishes refused, by reason",
+            self.refused.clone(),
+        );
+        registry.register(
+            "posthaste_delivery_attempts",
+            "Attempts made, by outcome",
+            self.attempts.clone(),
+        );
+        let mut histogram = |name: &str, help: &str, metric: &Histogram| {
+            registry.register(name, help, metric.clone());
+        };
+        histogram(
+            "posthaste_delivery_duration_seconds",
+            "Time of an attempt",
+            &self.duration,
+        );
+        histogram(
+            "posthaste_delivery_lag_seconds",
+            "From due to first attempt",
+            &self.lag,
+        );
+        histogram(
+            "posthaste_db_commit_seconds",
+            "Time of an append",
+            &self.commit,
+        );
+        let mut gauge = |name: &str, help: &str, metric: &Gauge| {
+            registry.register(name, help, metric.clone());
+        };
+        gauge("posthaste_lanes", "Destinations in memory", &self.lanes);
+        gauge(
+            "posthaste_lanes_behind",
+            "Lanes with leftovers in the store",
+            &self.lanes_behind,
+        );
+        gauge(
+            "posthaste_breakers_open",
+            "Lanes with an open breaker",
+            &self.breakers_open,
+        );
+        gauge(
+            "posthaste_attempts_in_flight",
+            "Attempts in flight",
+            &self.in_flight,
+        );
+        gauge(
+            "posthaste_outcomes_unrecorded",
+            "Outcomes not yet durable",
+            &self.unrecorded,
+        );
+        gauge(
+            "posthaste_payload_memory_bytes",
+            "Payload bytes in memory",
+            &self.payload_memory,
+        );
+        gauge(
+            "posthaste_idle_connections",
+            "Idle connections kept",
+            &self.idle_connections,
+        );
+    }
+}
+
+impl Shared {
+    pub(crate) fn refused(&self, error: &PublishError) {
+        let reason = match error {
+            PublishError::NoApplication => "no_application",
+            PublishError::EventIdTaken { .. } => "event_id_taken",
+            PublishError::KeyReused => "idempotency_key_reused",
+            PublishError::Busy => "busy",
+            PublishError::Full => "disk_full",
+            PublishError::ShuttingDown => "shutting_down",
+            PublishError::Failed(_) => "failed",
+        };
+        self.metrics
+            .refused
+            .get_or_create(&ReasonLabel { reason })
+            .inc();
+    }
+
+    pub(crate) fn refresh_gauges(&self) {
+        let set = |gauge: &Gauge, value: usize| {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        };
+        let lanes = self.lanes();
+        let (count, behind, open) = lanes.counts();
+        let (in_flight, unrecorded) = lanes.in_hand();
+        drop(lanes);
+        let metrics = &self.metrics;
+        for (gauge, value) in [
+            (&metrics.lanes, count),
+            (&metrics.lanes_behind, behind),
+            (&metrics.breakers_open, open),
+            (&metrics.in_flight, in_flight),
+            (&metrics.unrecorded, unrecorded),
+            (&metrics.payload_memory, self.budget.used()),
+            (&metrics.idle_connections, self.connections.count()),
+        ] {
+            set(gauge, value);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Makes outcomes durable, in batches.
+//!
+//! Outcomes alone do not wake the store at once: they wait for company, or for a commit to ride
+//! along with, or for [`EngineConfig::record_linger`](crate::EngineConfig). A delivery that
+//! ended and is not durable yet stays in its lane's memory, so it is not sent again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use store::{AttemptRecord, Recorded};
+use tokio_util::sync::CancellationToken;
+
+use crate::shared::Shared;
+
+/// Outcomes in one batch at the most.
+const BATCH_MAX: usize = 1_024;
+/// How long the recorder waits before it tries a failed batch again.
+const AGAIN_AFTER: Duration = Duration::from_millis(250);
+
+/// Records until `finished` fires and nothing is left.
+pub(crate) async fn run(shared: Arc<Shared>, finished: CancellationToken) {
+    loop {
+        if shared.lanes().ended_count() == 0 {
+            tokio::select! {
+                biased;
+                () = shared.ended.notified() => {}
+                () = finished.cancelled() => {
+                    if shared.lanes().ended_count() == 0 {
+                        return;
+                    }
+                }
+            }
+        }
+        if shared.lanes().ended_count() < shared.config.record_batch_min {
+            tokio::select! {
+                biased;
+                () = shared.record_now.notified() => {}
+                () = finished.cancelled() => {}
+                () = tokio::time::sleep(shared.config.record_linger) => {}
+            }
+        }
+        let batch = shared.lanes().take_ended(BATCH_MAX);
+        if !batch.is_empty() {
+            record(&shared, batch).await;
+        }
+    }
+}
+
+/// Records one batch, however often it has to be tried: what was sent must not be forgotten.
+async fn record(shared: &Arc<Shared>, batch: Vec<AttemptRecord>) {
+    let after: Vec<_> = batch
+        .iter()
+        .map(|record| (record.endpoint, record.message, record.then))
+        .collect();
+    loop {
+        // The batch is kept for another try; a record is small, its answer's body is shared.
+        match shared.store.record(batch.clone()).await {
+            Ok(answers) => {
+                shared.set_full(false);
+                let now = shared.monotonic();
+                let mut lanes = shared.lanes();
+                for ((endpoint, message, then), answer) in after.into_iter().zip(answers) {
+                    if answer == Recorded::Fenced {
+                        tracing::warn!(?endpoint, "Another owner has the shard");
+                    }
+                    lanes.recorded(endpoint, message, then, now);
+                }
+                drop(lanes);
+                shared.times_moved.notify_one();
+                crate::dispatch::pump(shared);
+                return;
+            }
+            Err(error) => {
+                shared.set_full(error == store::Error::Full);
+                tracing::warn!(%error, outcomes = batch.len(), "Recording failed; trying again");
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! Makes attempts: signs, sends, and says how it ended.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::{
+    AttemptStatus, DisabledReason, ErrorClass, FailReason, Next, Outcome, Phases, Timestamp,
+    Trigger,
+};
+use env::{Connection, EgressError, OutboundRequest, OutboundResponse};
+use futures_util::FutureExt as _;
+use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use store::{AfterAttempt, AttemptRecord, EndpointChange, EndpointRef};
+use tokio::time::Instant;
+
+use crate::destination::Destination;
+use crate::lane::Job;
+use crate::lanes::{Ended, Start};
+use crate::metrics::OutcomeLabel;
+use crate::pace::Health;
+use crate::retry_after::retry_after;
+use crate::shared::Shared;
+
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+type Slot = Option<Box<dyn Connection>>;
+type Answer = Result<OutboundResponse, EgressError>;
+
+/// Makes attempts for one lane over one connection, one after the other, for as long as it is
+/// the lane's turn.
+pub(crate) async fn work(shared: Arc<Shared>, start: Start) {
+    let lane = start.destination.key;
+    let mut slot = shared.connections.take(lane);
+    let mut next = Some(start);
+    while let Some(start) = next {
+        let ended = attempt(&shared, start, &mut slot).await;
+        let mut lanes = shared.lanes();
+        next = lanes.end(ended, shared.monotonic());
+        let enough = lanes.ended_count() >= shared.config.record_batch_min;
+        drop(lanes);
+        if enough {
+            shared.record_now.notify_one();
+        }
+        shared.ended.notify_one();
+    }
+    if let Some(connection) = slot {
+        shared
+            .connections
+            .park(lane, connection, shared.monotonic());
+    }
+    crate::dispatch::pump(&shared);
+}
+
+async fn attempt(shared: &Arc<Shared>, start: Start, slot: &mut Slot) -> Ended {
+    let Start {
+        destination,
+        job,
+        slow,
+    } = start;
+    let at = shared.now();
+    let began = Instant::now();
+    let mut phases = Phases::default();
+    let answer = AssertUnwindSafe(send(shared, &destination, &job, slot, at, &mut phases))
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| {
+            *slot = None;
+            Err(internal("a fault in posthaste; the log has it".to_owned()))
+        });
+    let tried = Tried {
+        at,
+        took: began.elapsed(),
+        phases,
+        answer,
+    };
+    if matches!(&tried.answer, Ok(answer) if answer.status == 410) {
+        tokio::spawn(disable(Arc::clone(shared), Arc::clone(&destination)));
+    }
+    Ended {
+        health: tried.health(),
+        record: tried.record(shared, &destination, &job),
+        slow,
+    }
+}
+
+async fn send(
+    shared: &Shared,
+    destination: &Destination,
+    job: &Job,
+    slot: &mut Slot,
+    at: Timestamp,
+    phases: &mut Phases,
+) -> Answer {
+    let deadline = Instant::now() + shared.config.attempt_deadline;
+    let request = request(shared, destination, job, at).map_err(internal)?;
+    if let Some(mut reused) = slot.take().filter_map_usable() {
+        let answer = reused
+            .send(request.clone(), shared.config.response, deadline, phases)
+            .await;
+        match answer {
+            // The peer had closed it while it was idle. Nothing was sent, so it is no attempt.
+            Err(error) if !error.wrote => {}
+            answer => {
+                *slot = Some(reused).filter_map_usable();
+                return answer;
+            }
+        }
+    }
+    *phases = Phases::default();
+    let mut fresh = shared
+        .egress
+        .connect(&destination.target, deadline, phases)
+        .await?;
+    let answer = fresh
+        .send(request, shared.config.response, deadline, phases)
+        .await;
+    *slot = Some(fresh).filter_map_usable();
+    answer
+}
+
+trait Usable {
+    fn filter_map_usable(self) -> Self;
+}
+
+impl Usable for Slot {
+    /// Drops a connection that cannot take the next request.
+    fn filter_map_usable(self) -> Self {
+        self.and_then(|mut connection| connection.is_usable(Instant::now()).then_some(connection))
+    }
+}
+
+fn internal(detail: String) -> EgressError {
+    EgressError {
+        class: ErrorClass::Internal,
+        detail,
+        wrote: false,
+    }
+}
+
+fn request(
+    shared: &Shared,
+    destination: &Destination,
+    job: &Job,
+    at: Timestamp,
+) -> Result<OutboundRequest, String> {
+    let signer = destination.signer.as_ref().map_err(Clone::clone)?;
+    let envelope = &job.envelope;
+    let id = envelope.id.to_string();
+    let signature = signer.sign(&id, at, &envelope.body);
+    let value = |text: String| HeaderValue::try_from(text).map_err(|error| error.to_string());
+    let mut headers = HeaderMap::with_capacity(8 + destination.headers.len());
+    headers.insert(
+        CONTENT_TYPE,
+        match &envelope.content_type {
+            None => JSON,
+            Some(name) => value(name.to_string())?,
+        },
+    );
+    headers.insert(USER_AGENT, value(shared.config.user_agent.clone())?);
+    // The endpoint's own headers may replace those above, never those below.
+    for (name, given) in &destination.headers {
+        headers.insert(name, given.clone());
+    }
+    headers.insert(WEBHOOK_ID, value(id)?);
+    headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(at.as_unix_seconds()));
+    headers.insert(WEBHOOK_SIGNATURE, value(signature)?);
+    Ok(OutboundRequest {
+        target: Arc::clone(&destination.target),
+        headers,
+        body: envelope.body.clone(),
+    })
+}
+
+/// An attempt that was made.
+struct Tried {
+    at: Timestamp,
+    took: Duration,
+    phases: Phases,
+    answer: Answer,
+}
+
+impl Tried {
+    fn health(&self) -> Health {
+        match &self.answer {
+            Ok(answer) => match answer.status {
+                200..=299 => Health::Good,
+                429 | 502 | 503 | 504 => Health::Overloaded,
+                _ => Health::Bad,
+            },
+            Err(error) if error.class.is_timeout() => Health::TimedOut,
+            Err(_) => Health::Bad,
+        }
+    }
+
+    fn outcome(&self, wall_now: Timestamp) -> Outcome {
+        match &self.answer {
+            Ok(answer) if (200..300).contains(&answer.status) => Outcome::Accepted,
+            Ok(answer) => Outcome::Rejected {
+                status: answer.status,
+                retry_after: answer
+                    .retry_after
+                    .as_deref()
+                    .and_then(|text| retry_after(text, wall_now)),
+            },
+            Err(_) => Outcome::NoResponse,
+        }
+    }
+
+    fn record(self, shared: &Shared, destination: &Destination, job: &Job) -> AttemptRecord {
+        let outcome = self.outcome(shared.now());
+        let then = follow(shared, job, outcome);
+        shared.count(&self, job, then);
+        let (http_status, error, error_detail, response) = match self.answer {
+            Ok(answer) => (Some(answer.status), None, None, answer.body),
+            Err(error) => (
+                None,
+                Some(error.class),
+                Some(error.detail.into()),
+                Bytes::new(),
+            ),
+        };
+        AttemptRecord {
+            message: job.key(),
+            endpoint: destination.key,
+            shard: destination.shard,
+            epoch: shared.epoch(destination.shard),
+            number: job.attempts.saturating_add(1),
+            trigger: job.trigger,
+            at: self.at,
+            duration: self.took,
+            phases: self.phases,
+            url: destination.url_key,
+            status: match outcome {
+                Outcome::Accepted => AttemptStatus::Success,
+                Outcome::Rejected { .. } | Outcome::NoResponse => AttemptStatus::Fail,
+            },
+            http_status,
+            error,
+            error_detail,
+            response,
+            then,
+        }
+    }
+}
+
+/// Decides what follows an attempt, in the store's words.
+fn follow(shared: &Shared, job: &Job, outcome: Outcome) -> AfterAttempt {
+    if outcome == Outcome::Accepted {
+        return AfterAttempt::Success;
+    }
+    if job.trigger == Trigger::Manual {
+        return AfterAttempt::AsBefore;
+    }
+    let number = job.scheduled_attempts.saturating_add(1);
+    let jitter = shared.entropy.next_f64();
+    match shared
+        .config
+        .retry
+        .next(number, outcome, shared.schedule_now(), jitter)
+    {
+        Next::Succeed => AfterAttempt::Success,
+        Next::RetryAt(due) => AfterAttempt::RetryAt(due),
+        // The one delivery that was told so has failed; disabling cancels the others.
+        Next::Exhaust | Next::Disable => AfterAttempt::Fail(FailReason::Exhausted),
+    }
+}
+
+impl Shared {
+    fn count(&self, tried: &Tried, job: &Job, then: AfterAttempt) {
+        let outcome = match &tried.answer {
+            Ok(answer) if (200..300).contains(&answer.status) => "success".to_owned(),
+            Ok(answer) => format!("status_{}xx", answer.status / 100),
+            Err(error) => error.class.slug().to_owned(),
+        };
+        self.metrics
+            .attempts
+            .get_or_create(&OutcomeLabel { outcome })
+            .inc();
+        self.metrics.duration.observe(tried.took.as_secs_f64());
+        if job.attempts == 0 {
+            let lag = self
+                .schedule_now()
+                .since(job.first_due)
+                .saturating_sub(tried.took);
+            self.metrics.lag.observe(lag.as_secs_f64());
+        }
+        match then {
+            AfterAttempt::Success => {
+                self.metrics.succeeded.inc();
+            }
+            AfterAttempt::Fail(_) => {
+                self.metrics.dead_lettered.inc();
+            }
+            AfterAttempt::RetryAt(_) | AfterAttempt::AsBefore => {}
+        }
+    }
+}
+
+/// Disables an endpoint that answered 410 Gone.
+async fn disable(shared: Arc<Shared>, destination: Arc<Destination>) {
+    let change = EndpointChange {
+        disabled: Some(Some(DisabledReason::Gone)),
+        now: shared.now(),
+        ..EndpointChange::default()
+    };
+    let endpoint = EndpointRef::Id(destination.id);
+    match shared
+        .store
+        .update_endpoint(destination.application, &endpoint, change)
+        .await
+    {
+        Ok(_) => {
+            tracing::info!(endpoint.id = %destination.id, "Endpoint answered 410: disabled");
+            shared.routing.forget(destination.application);
+            crate::dispatch::reload(&shared, vec![destination.key]).await;
+        }
+        Err(error) => {
+            tracing::warn!(endpoint.id = %destination.id, %error, "A 410 could not be acted on");
+        }
+    }
+}
