@@ -19,7 +19,7 @@ mod subscription;
 mod target_url;
 mod timestamp;
 
-pub use address::{AddressPolicy, Refusal};
+pub use address::{AddressKind, AddressPolicy, Cidr, InvalidCidr, Refusal};
 pub use attempt::{AttemptNumber, AttemptStatus, ErrorClass, Phases, Trigger};
 pub use delivery::{CancelReason, DeliveryState, DisabledReason, FailReason};
 pub use ids::{
@@ -33,5 +33,5 @@ pub use names::{Channel, EventId, EventType, InvalidName, Tag, Uid};
 pub use retry::{InvalidSchedule, Next, Outcome, RetryPolicy, RetrySchedule};
 pub use shard::{SHARD_COUNT, ShardId};
 pub use subscription::Subscription;
-pub use target_url::{InvalidTargetUrl, TargetUrl};
+pub use target_url::{InvalidTargetUrl, TargetHost, TargetUrl, UrlScheme};
 pub use timestamp::{InvalidTimestamp, Timestamp};
