@@ -1,0 +1,194 @@
+//! Messages that pile up while their receiver refuses connections, and what that costs.
+//!
+//! Memory and intake are looked at with an empty store, at a tenth of the backlog, at the whole
+//! of it, and while it drains.
+
+use std::thread;
+use std::time::Duration;
+
+use posthaste_bench::child::Role;
+use posthaste_bench::latency::{Percentiles, millis};
+use posthaste_bench::server::free_address;
+use posthaste_bench::usage;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::bed::{Kind, Lab, Side, drained, float};
+use crate::report::{Section, count, mebibytes, rate};
+use crate::role::load::{self, Job, Pace, Stop};
+use crate::role::receiver;
+
+/// Soon due again and never exhausted, however long the receiver is down.
+const SCHEDULE_TAIL: &str = ",10s";
+const SCHEDULE_TAIL_REPEATS: usize = 98;
+const PROBE_PER_SECOND: u32 = 200;
+const BATCH: u64 = 100;
+
+#[derive(Debug, Serialize)]
+struct Figures {
+    messages: u64,
+    resident_at_tenth: u64,
+    resident_at_whole: u64,
+    resident_peak_draining: u64,
+    intake_empty: Percentiles,
+    intake_at_tenth: Percentiles,
+    intake_at_whole: Percentiles,
+    intake_draining: Percentiles,
+    drained_per_second: f64,
+    per_second: Vec<u64>,
+    lost: u64,
+    repeated: u64,
+    #[serde(skip)]
+    complaint: Option<String>,
+}
+
+pub(super) fn run(lab: &mut Lab) -> anyhow::Result<Section> {
+    let address = free_address()?;
+    let schedule = format!("0s,5s{}", SCHEDULE_TAIL.repeat(SCHEDULE_TAIL_REPEATS));
+    let settings = [("POSTHASTE__DELIVERY__RETRY_SCHEDULE", schedule.as_str())];
+    let endpoint = json!({ "url": format!("http://{address}/e/0") });
+    let side = lab.side(Kind::Server, "backlog", &settings, &[endpoint])?;
+    let mut pile = Pile {
+        first: lab.sequences(),
+        next: 0,
+        seconds: lab.options.seconds,
+    };
+
+    let messages = lab.options.backlog;
+    let empty = pile.probe(&side)?;
+    let mut loads = vec![pile.grow(&side, messages / 10)?];
+    let resident_at_tenth = usage::resident_bytes(side.server.pid())?;
+    let at_tenth = pile.probe(&side)?;
+    loads.push(pile.grow(&side, messages - messages / 10)?);
+    let resident_at_whole = usage::resident_bytes(side.server.pid())?;
+    let at_whole = pile.probe(&side)?;
+    let (mut receiver, _) = Lab::receiver(address.port())?;
+    let draining = pile.probe(&side)?;
+    loads.extend([&empty, &at_tenth, &at_whole, &draining].map(Clone::clone));
+    let accepted: u64 = loads.iter().map(|load| load.accepted).sum();
+    let (seen, resident_peak_draining) = watch(&side, &mut receiver, accepted)?;
+    side.end()?;
+
+    Ok(section(&Figures {
+        messages: accepted,
+        resident_at_tenth,
+        resident_at_whole,
+        resident_peak_draining,
+        intake_empty: empty.latency,
+        intake_at_tenth: at_tenth.latency,
+        intake_at_whole: at_whole.latency,
+        intake_draining: draining.latency,
+        drained_per_second: drain_rate(&seen),
+        lost: accepted.saturating_sub(seen.distinct),
+        repeated: seen.accepted - seen.distinct,
+        per_second: seen.per_second,
+        complaint: loads.into_iter().find_map(|load| load.complaint),
+    }))
+}
+
+/// Hands out the numbers of one long round, published in parts.
+struct Pile {
+    first: u64,
+    next: u64,
+    seconds: f64,
+}
+
+impl Pile {
+    fn publish(&mut self, job: &Job) -> anyhow::Result<load::Report> {
+        let report: load::Report = Role::start("role-load")?.ask(job)?;
+        self.next += report.accepted + report.failed;
+        Ok(report)
+    }
+
+    /// Adds messages as fast as they are taken.
+    fn grow(&mut self, side: &Side, messages: u64) -> anyhow::Result<load::Report> {
+        let basic = side.job(self.first + self.next, self.seconds);
+        self.publish(&Job {
+            batch: BATCH,
+            connections: 4,
+            stop: Stop::At { messages },
+            ..basic
+        })
+    }
+
+    /// Publishes at a quiet rate, for the latency.
+    fn probe(&mut self, side: &Side) -> anyhow::Result<load::Report> {
+        let basic = side.job(self.first + self.next, self.seconds);
+        self.publish(&Job {
+            pace: Pace::Open {
+                per_second: PROBE_PER_SECOND,
+            },
+            ..basic
+        })
+    }
+}
+
+/// Waits for the drain in steps, and looks at the memory at each.
+fn watch(
+    side: &Side,
+    receiver: &mut Role,
+    expected: u64,
+) -> anyhow::Result<(receiver::Report, u64)> {
+    let mut peak = 0;
+    // The breaker's next probe may be most of a minute away.
+    for _ in 0..600 {
+        peak = peak.max(usage::resident_bytes(side.server.pid())?);
+        let seen: receiver::Report = receiver.ask(&receiver::Command::Report)?;
+        if seen.distinct > 0 && seen.distinct * 10 >= expected * 9 {
+            break;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    Ok((drained(receiver, expected)?, peak))
+}
+
+/// Reckons from the first arrival to the last: how long the receiver was down does not count.
+fn drain_rate(seen: &receiver::Report) -> f64 {
+    let nanos = seen.last_nanos.saturating_sub(seen.first_nanos).max(1);
+    float(seen.distinct) / (float(nanos) / 1e9)
+}
+
+fn section(figures: &Figures) -> Section {
+    // The first and the last second are not whole.
+    let inner = figures
+        .per_second
+        .get(1..figures.per_second.len().saturating_sub(1));
+    let slowest = inner.and_then(|seconds| seconds.iter().min());
+    let intake = [
+        figures.intake_empty,
+        figures.intake_at_tenth,
+        figures.intake_at_whole,
+        figures.intake_draining,
+    ];
+    let resident = [
+        figures.resident_at_tenth,
+        figures.resident_at_whole,
+        figures.resident_peak_draining,
+    ];
+    Section {
+        name: "backlog",
+        about: format!(
+            "{} messages of 1 KiB pile up while the receiver refuses connections, then drain.",
+            count(figures.messages)
+        ),
+        header: vec![
+            "RSS MiB at a tenth/at the whole/draining",
+            "publish p99 ms at 200/s: empty/at a tenth/at the whole/draining",
+            "drained/s",
+            "slowest whole second",
+            "lost",
+            "repeated",
+        ],
+        rows: vec![vec![
+            resident.map(mebibytes).join(" / "),
+            intake.map(|latency| millis(latency.p99)).join(" / "),
+            rate(figures.drained_per_second),
+            slowest.map_or_else(|| "–".into(), |least| count(*least)),
+            count(figures.lost),
+            count(figures.repeated),
+        ]],
+        figures: serde_json::to_value(figures).unwrap_or(Value::Null),
+        lost: figures.lost,
+        complaint: figures.complaint.clone(),
+    }
+}

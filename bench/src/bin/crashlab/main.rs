@@ -1,0 +1,2 @@
+//! Kills the server under load and counts what was lost.
+fn main() {}
