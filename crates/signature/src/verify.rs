@@ -209,15 +209,12 @@ impl Verifier {
 ///
 /// Other readers take `+5`, `05`, `5.5` or `5e0`, each of which is signed as another content.
 fn parse_seconds(text: &str) -> Result<i64, Refused> {
-    let digits = text.as_bytes();
-    let well_formed = matches!(digits, [b'1'..=b'9', ..])
-        && digits.len() <= 12
-        && digits.iter().all(u8::is_ascii_digit);
-    if well_formed {
-        text.parse().map_err(|_| Refused::TimestampMalformed)
-    } else {
-        Err(Refused::TimestampMalformed)
-    }
+    // A first digit from 1 to 9 leaves no room for a sign, so what parses is digits only.
+    let well_formed = text.len() <= 12 && text.starts_with(|first| ('1'..='9').contains(&first));
+    text.parse()
+        .ok()
+        .filter(|_| well_formed)
+        .ok_or(Refused::TimestampMalformed)
 }
 
 fn check_clock(seconds: i64, now: Timestamp, tolerance: Duration) -> Result<(), Refused> {
@@ -303,14 +300,12 @@ impl Entry {
     }
 }
 
-/// Decodes strict base64 that holds exactly `LEN` bytes.
+/// Decodes strict base64 that holds exactly `LEN` bytes, at most those of the longest signature.
 ///
-/// The length is compared before and after: a signature that is cut short must never be compared
-/// with the beginning of the right one.
+/// The length must be right before anything is compared: a signature that is cut short is never
+/// held against the beginning of the right one.
 fn decode<const LEN: usize>(text: &str) -> Option<[u8; LEN]> {
-    if text.len() != encoded_len(LEN) {
-        return None;
-    }
+    // The decoder asks for room as if there were no padding, and refuses what is longer.
     let mut buffer = [0; encoded_len(SIGNATURE_LEN) / 4 * 3];
     let len = STANDARD.decode_slice(text, &mut buffer).ok()?;
     buffer[..len].try_into().ok()
