@@ -129,7 +129,6 @@ impl Door {
                     publish,
                     prepared,
                     answer,
-                    bytes,
                 })
                 .is_ok();
         if !sent {
@@ -237,7 +236,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Waiting>)
         > 0
     {
         // Outcomes that wait for company ride along with this commit.
-        shared.record_now.notify_one();
+        shared.record_now.notify_waiters();
         store_batch(&shared, std::mem::take(&mut batch)).await;
     }
 }

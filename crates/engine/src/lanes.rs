@@ -19,8 +19,8 @@ use crate::ring::Ring;
 pub(crate) struct Start {
     pub(crate) destination: Arc<Destination>,
     pub(crate) job: Job,
-    /// It counts among the slow ones until it ends.
-    pub(crate) slow: bool,
+    /// It counts among the doubtful ones until it ends.
+    pub(crate) doubtful: bool,
 }
 
 /// An attempt that ended.
@@ -29,7 +29,7 @@ pub(crate) struct Ended {
     pub(crate) record: AttemptRecord,
     pub(crate) health: Health,
     /// What its start said.
-    pub(crate) slow: bool,
+    pub(crate) doubtful: bool,
 }
 
 /// A claim to make.
@@ -49,8 +49,8 @@ pub(crate) struct Lanes {
     dormant: HashMap<EndpointKey, Timestamp>,
     application_rates: HashMap<ApplicationKey, Rate>,
     ring: Ring,
-    /// Lanes whose last attempt ran out of time; they share half of all attempts.
-    slow_ring: Ring,
+    /// Lanes whose attempts may well run out of time; they share half of all attempts.
+    doubtful_ring: Ring,
     /// Lanes that may start an attempt at a known time, on the monotonic clock.
     wakes: BTreeSet<(Duration, EndpointKey)>,
     /// Destinations with something due in the store at a known time, on the schedule clock.
@@ -59,7 +59,7 @@ pub(crate) struct Lanes {
     behind: BTreeSet<EndpointKey>,
     claims: usize,
     in_flight: usize,
-    slow_in_flight: usize,
+    doubtful_in_flight: usize,
     /// Ended, not yet handed to the recorder.
     ended: Vec<AttemptRecord>,
     /// Ended, not yet durable; those handed to the recorder included.
@@ -81,13 +81,13 @@ impl Lanes {
             dormant: HashMap::new(),
             application_rates: HashMap::new(),
             ring: Ring::default(),
-            slow_ring: Ring::default(),
+            doubtful_ring: Ring::default(),
             wakes: BTreeSet::new(),
             dues: BTreeSet::new(),
             behind: BTreeSet::new(),
             claims: 0,
             in_flight: 0,
-            slow_in_flight: 0,
+            doubtful_in_flight: 0,
             ended: Vec::new(),
             unrecorded: 0,
             next_give_up: Duration::ZERO,
@@ -238,8 +238,8 @@ impl Lanes {
             && self.in_flight + self.unrecorded < self.config.in_flight_max
     }
 
-    fn slow_has_room(&self) -> bool {
-        self.slow_in_flight < self.config.in_flight_max / 2
+    fn doubtful_has_room(&self) -> bool {
+        self.doubtful_in_flight < self.config.in_flight_max / 2
     }
 
     fn permit(&self, lane: &Lane, now: Duration) -> Permit {
@@ -269,7 +269,7 @@ impl Lanes {
         if let Some(due) = lane.next_due {
             self.dues.insert((due, key));
         }
-        let (destination, slow) = (&lane.destination, lane.pace.is_slow());
+        let (destination, doubtful) = (&lane.destination, lane.pace.is_doubtful());
         if lane.ringed || lane.queued() == 0 || destination.paused || destination.gone {
             return;
         }
@@ -279,8 +279,8 @@ impl Lanes {
                 self.wakes.insert((at, key));
             }
             Permit::Yes => {
-                let ring = if slow {
-                    &mut self.slow_ring
+                let ring = if doubtful {
+                    &mut self.doubtful_ring
                 } else {
                     &mut self.ring
                 };
@@ -305,8 +305,11 @@ impl Lanes {
     pub(crate) fn starts(&mut self, now: Duration) -> Vec<Start> {
         let mut starts = Vec::new();
         while self.has_room() {
-            let slow = self.slow_has_room().then(|| self.slow_ring.pop()).flatten();
-            let Some(key) = slow.or_else(|| self.ring.pop()) else {
+            let doubtful = self
+                .doubtful_has_room()
+                .then(|| self.doubtful_ring.pop())
+                .flatten();
+            let Some(key) = doubtful.or_else(|| self.ring.pop()) else {
                 break;
             };
             if let Some(lane) = self.lanes.get_mut(&key) {
@@ -341,15 +344,15 @@ impl Lanes {
             rate.take(now);
         }
         self.in_flight += 1;
-        let slow = lane.pace.is_slow();
-        self.slow_in_flight += usize::from(slow);
+        let doubtful = lane.pace.is_doubtful();
+        self.doubtful_in_flight += usize::from(doubtful);
         if lane.is_behind() {
             self.behind.insert(key);
         }
         Some(Start {
             destination: Arc::clone(&lane.destination),
             job,
-            slow,
+            doubtful,
         })
     }
 
@@ -359,7 +362,7 @@ impl Lanes {
         let key = ended.record.endpoint;
         self.in_flight -= 1;
         self.unrecorded += 1;
-        self.slow_in_flight -= usize::from(ended.slow);
+        self.doubtful_in_flight -= usize::from(ended.doubtful);
         let took = ended.record.duration;
         self.ended.push(ended.record);
         let lane = self.lanes.get_mut(&key)?;
@@ -370,7 +373,7 @@ impl Lanes {
         } else if lane.pace.is_slow() {
             lane.shed(usize::from(lane.pace.window()) * 2);
         }
-        let others_wait = !self.ring.is_empty() || !self.slow_ring.is_empty();
+        let others_wait = !self.ring.is_empty() || !self.doubtful_ring.is_empty();
         let start = if others_wait || !self.has_room() {
             None
         } else {

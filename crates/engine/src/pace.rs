@@ -45,7 +45,10 @@ pub(crate) struct Pace {
     not_before: Duration,
     /// Smoothed time that an attempt takes.
     latency: Duration,
+    /// The last attempt ran out of time.
     slow: bool,
+    /// Some attempt got an answer, or failed without running out of time.
+    proven: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +81,7 @@ impl Pace {
             not_before: Duration::ZERO,
             latency: Duration::ZERO,
             slow: false,
+            proven: false,
         }
     }
 
@@ -122,6 +126,7 @@ impl Pace {
     ) -> bool {
         self.latency = (self.latency * 7 + took) / 8;
         self.slow = health == Health::TimedOut;
+        self.proven |= !self.slow;
         match health {
             Health::Good => {
                 self.recovered(config, now);
@@ -211,6 +216,14 @@ impl Pace {
     /// Says whether the last attempt ran out of time.
     pub(crate) const fn is_slow(&self) -> bool {
         self.slow
+    }
+
+    /// Says whether attempts may well run out of time: the last one did, or nothing is known yet.
+    ///
+    /// Such lanes share half of all attempts, so that any number of destinations that hang leaves
+    /// the other half to those that answer.
+    pub(crate) const fn is_doubtful(&self) -> bool {
+        self.slow || !self.proven
     }
 
     /// Returns how many attempts may be in flight at the most.
@@ -418,6 +431,18 @@ mod tests {
         }
 
         assert!((20..=21).contains(&taken), "{taken}");
+    }
+
+    #[test]
+    fn a_destination_is_doubtful_until_it_answers_and_again_when_time_runs_out() {
+        let (config, mut pace) = pace();
+        assert!(pace.is_doubtful(), "nothing is known");
+
+        pace.ended(&config, Health::Bad, FAST, SECOND);
+        assert!(!pace.is_doubtful());
+
+        pace.ended(&config, Health::TimedOut, 20 * SECOND, SECOND);
+        assert!(pace.is_doubtful());
     }
 
     #[test]

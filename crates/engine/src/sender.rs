@@ -61,7 +61,7 @@ async fn attempt(shared: &Arc<Shared>, start: Start, slot: &mut Slot) -> Ended {
     let Start {
         destination,
         job,
-        slow,
+        doubtful,
     } = start;
     let at = shared.now();
     let began = Instant::now();
@@ -85,7 +85,7 @@ async fn attempt(shared: &Arc<Shared>, start: Start, slot: &mut Slot) -> Ended {
     Ended {
         health: tried.health(),
         record: tried.record(shared, &destination, &job),
-        slow,
+        doubtful,
     }
 }
 
