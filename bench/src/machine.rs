@@ -48,7 +48,8 @@ impl Machine {
     /// Writes the paragraph that goes above the tables.
     pub fn markdown(&self) -> String {
         format!(
-            "{} cores of {}, Linux {}, data on {}; 4 KiB append and fdatasync {} ms p50, {} ms p99.",
+            "{} cores of {}, Linux {}, data on {}; \
+             4 KiB append and fdatasync {} ms p50, {} ms p99.",
             self.cores,
             self.cpu,
             self.kernel,

@@ -106,11 +106,7 @@ impl Server {
     /// Asks the process to end by SIGTERM; returns how it ended and how long that took.
     pub fn terminate(mut self, limit: Duration) -> anyhow::Result<(ExitStatus, Duration)> {
         let asked = Instant::now();
-        // By the `kill` program, since a signal other than SIGKILL needs `unsafe` or a crate.
-        let status = Command::new("kill")
-            .args(["-TERM", &self.pid().to_string()])
-            .status()?;
-        ensure!(status.success(), "kill -TERM failed");
+        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
         while asked.elapsed() < limit {
             if let Some(status) = self.child.try_wait()? {
                 return Ok((status, asked.elapsed()));
