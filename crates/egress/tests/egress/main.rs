@@ -1,0 +1,13 @@
+//! The client against real sockets on loopback: receivers that misbehave, names that lie,
+//! certificates that are no good.
+#![expect(
+    clippy::disallowed_types,
+    reason = "the other end of the connections is here"
+)]
+
+mod addresses;
+mod dns;
+mod receivers;
+mod reuse;
+mod support;
+mod tls;
