@@ -71,6 +71,23 @@ pub struct DestinationDue {
     pub due: Timestamp,
 }
 
+/// A request to dead-letter what has waited too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GiveUp {
+    /// Whose deliveries.
+    pub destination: EndpointKey,
+    /// The shard of the destination.
+    pub shard: ShardId,
+    /// The asker's epoch.
+    pub epoch: Epoch,
+    /// Only those first due before this time.
+    pub first_due_before: Timestamp,
+    /// Why.
+    pub reason: FailReason,
+    /// At most so many.
+    pub rows: u16,
+}
+
 /// One endpoint that a message goes or went to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageDestination {

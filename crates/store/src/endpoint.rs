@@ -64,7 +64,9 @@ pub struct Endpoint {
     pub headers: Option<Sealed>,
     /// Signing secrets, the current one first.
     pub secrets: Vec<SealedSecret>,
-    /// Pending deliveries of messages up to this one are canceled.
+    /// The newest message stored when pending deliveries were last canceled. A delivery that
+    /// was in memory by then is canceled if its message is not beyond this one; what a claim
+    /// returns is never canceled, whatever its key (a resend, a key drawn before the disabling).
     pub canceled_through: Option<MessageKey>,
     /// Rises with every change.
     pub version: u64,
@@ -130,8 +132,8 @@ pub struct EndpointChange {
     pub metadata: Option<BTreeMap<String, String>>,
     /// New custom headers, all of them, or none.
     pub headers: Option<Option<Sealed>>,
-    /// Now. Disabling cancels pending deliveries of messages with keys below
-    /// `MessageKey::first_at(now + 1 ms)` and of all that are stored already.
+    /// Now. Disabling cancels the pending deliveries of all messages that are stored, and of no
+    /// message that is stored later, whatever its key.
     pub now: Timestamp,
 }
 

@@ -1,8 +1,8 @@
 //! What posthaste keeps, as one trait by use case and by batch.
 //!
-//! [`Store`] is the contract; `store-sqlite` is its default backend and [`model`] its oracle in
-//! plain maps. The cases of [`conformance`] hold for each of them; every bullet of a method's
-//! `# Contract` is one case.
+//! [`Store`] is the contract; `store-sqlite` is its default backend and `model` its oracle in
+//! plain maps. The cases of `conformance` hold for each of them; every bullet of a method's
+//! `# Contract` is one case. Both come with the feature `testing`.
 //!
 //! The rules all backends share:
 //! - Each method is one transaction. Nobody outside sees a transaction.
@@ -12,6 +12,7 @@
 #![warn(missing_docs)]
 
 mod application;
+#[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 mod delivery;
 mod endpoint;
@@ -21,6 +22,7 @@ mod housekeeping;
 mod idempotency;
 mod key;
 mod message;
+#[cfg(any(test, feature = "testing"))]
 pub mod model;
 mod page;
 mod publish;
@@ -28,7 +30,7 @@ mod record;
 
 pub use application::{Application, ApplicationChange, ApplicationRef, NewApplication};
 pub use delivery::{
-    AttemptCursor, AttemptFilter, AttemptRow, Claim, Claimed, DestinationDue, DueDelivery,
+    AttemptCursor, AttemptFilter, AttemptRow, Claim, Claimed, DestinationDue, DueDelivery, GiveUp,
     MessageDestination, Resend, Resent,
 };
 pub use endpoint::{
@@ -40,7 +42,7 @@ pub use housekeeping::{Backup, Prune, Pruned, Stats};
 pub use idempotency::{Idempotency, IdempotencyKind, Write};
 pub use key::{ApiKeyRow, NewApiKey, Scope};
 pub use message::{MessageFilter, MessageRef, MessageRow, Payload};
-pub use page::{Cursor, Order, Page, PageRequest};
+pub use page::{Cursor, Order, Page, PageRequest, ROWS_EXAMINED_MAX};
 pub use publish::{
     Appended, Expand, Expanded, FAN_OUT_INLINE, NewMessage, OnEventId, Publish, PublishOutcome,
     PublishedMessage, UnfinishedFanOut,
@@ -78,6 +80,8 @@ pub trait Store: Send + Sync + 'static {
     /// - Up to [`FAN_OUT_INLINE`] destinations become delivery rows at once; with more, the
     ///   message is stored with a durable fan-out cursor over exactly the destinations given.
     /// - Payload bytes are kept exactly.
+    /// - A message id that exists, or one that is no UUIDv7, fails the whole call (`Conflict`)
+    ///   before anything of it is stored: ids are drawn so that this does not happen.
     /// - `commit` rises with every commit, and a claim that begins after this returned sees it.
     async fn append(&self, batch: Vec<Publish>) -> Result<Appended, Error>;
 
@@ -87,6 +91,8 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// - Makes at most `room` delivery rows, in the order of the destinations given at append, and
     ///   moves the cursor in the same transaction: never one twice, never one left out.
+    /// - A destination that was disabled or deleted since the append gets a canceled delivery and
+    ///   is left out of the answer.
     /// - `done` once the last was made; the cursor is gone then. Expanding what is done already,
     ///   or was never wide, is `done` with nothing made.
     async fn expand(&self, expand: Expand) -> Result<Expanded, Error>;
@@ -107,7 +113,8 @@ pub trait Store: Send + Sync + 'static {
     ///   keeps its state after anything but a success.
     /// - A manual attempt that fails leaves the delivery as it was before the resend.
     /// - The endpoint's counters of the attempt's minute rise in the same transaction.
-    /// - An attempt recorded already (same message, endpoint and number) stays as it was.
+    /// - An attempt recorded already (same message, endpoint and number) stays as it was, and so
+    ///   does its delivery: recording twice is recording once.
     async fn record(&self, batch: Vec<AttemptRecord>) -> Result<Vec<Recorded>, Error>;
 
     /// Reads up to `room` deliveries of a destination that are due at `now`, with their payloads.
@@ -128,6 +135,17 @@ pub trait Store: Send + Sync + 'static {
     /// - `as_of` is a commit number: the answer reflects at least all commits up to it.
     /// - `Fenced` when `epoch` is not the shard's current one.
     async fn claim(&self, claim: Claim) -> Result<Claimed, Error>;
+
+    /// Dead-letters what has waited too long behind an unavailable destination, without an attempt.
+    ///
+    /// # Contract
+    ///
+    /// - Fails pending deliveries of the destination whose `first_due` lies before the time given
+    ///   and whose next attempt is a scheduled one, at most `rows` of those that are due first;
+    ///   returns how many. Looks at no more than [`ROWS_EXAMINED_MAX`]: what lies further back is
+    ///   found once those before it are gone.
+    /// - `Fenced` when `epoch` is not the shard's current one.
+    async fn give_up(&self, give_up: GiveUp) -> Result<u64, Error>;
 
     /// Lists destinations that have unfinished deliveries, with the earliest due time of each.
     ///
@@ -322,13 +340,14 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Contract
     ///
-    /// - Examines at most 10,000 rows: a page may be short with more to come.
+    /// - Examines at most [`ROWS_EXAMINED_MAX`] rows: a page may be short, even empty, with more
+    ///   to come; `resume` says where.
     async fn messages(
         &self,
         application: ApplicationKey,
         filter: &MessageFilter,
         page: PageRequest<MessageKey>,
-    ) -> Result<Page<MessageRow>, Error>;
+    ) -> Result<Page<MessageRow, MessageKey>, Error>;
 
     /// Lists where a message goes, with the state of each delivery, by endpoint.
     ///
@@ -348,15 +367,19 @@ pub trait Store: Send + Sync + 'static {
         message: MessageId,
         filter: &AttemptFilter,
         page: PageRequest<AttemptCursor>,
-    ) -> Result<Page<AttemptRow>, Error>;
+    ) -> Result<Page<AttemptRow, AttemptCursor>, Error>;
 
     /// Lists attempts to an endpoint by time.
+    ///
+    /// # Contract
+    ///
+    /// - Examines at most [`ROWS_EXAMINED_MAX`] rows, as [`Store::messages`] does.
     async fn attempts_by_endpoint(
         &self,
         endpoint: EndpointKey,
         filter: &AttemptFilter,
         page: PageRequest<AttemptCursor>,
-    ) -> Result<Page<AttemptRow>, Error>;
+    ) -> Result<Page<AttemptRow, AttemptCursor>, Error>;
 
     /// Reads the one attempt of a message whose derived id this is.
     async fn attempt(

@@ -30,21 +30,30 @@ pub struct PageRequest<C> {
     pub cursor: Option<Cursor<C>>,
 }
 
+/// How many rows a filtered list examines for one page, whatever it finds.
+pub const ROWS_EXAMINED_MAX: usize = 10_000;
+
 /// A part of a list, always in the list's order.
+///
+/// `C` is the list's cursor where a filter can leave a page short, and `()` elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page<T> {
+pub struct Page<T, C = ()> {
     /// The items.
     pub items: Vec<T>,
     /// Nothing follows in the direction that was asked for.
     pub done: bool,
+    /// The last row examined, when [`ROWS_EXAMINED_MAX`] ended the page before it was full: the
+    /// next page starts here, because there may be no item to start from. `None` otherwise.
+    pub resume: Option<C>,
 }
 
-impl<T> Page<T> {
+impl<T, C> Page<T, C> {
     /// Applies `f` to every item.
-    pub fn map<U>(self, f: impl FnMut(T) -> U) -> Page<U> {
+    pub fn map<U>(self, f: impl FnMut(T) -> U) -> Page<U, C> {
         Page {
             items: self.items.into_iter().map(f).collect(),
             done: self.done,
+            resume: self.resume,
         }
     }
 }

@@ -112,7 +112,7 @@ pub struct Expand {
 /// The deliveries just made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expanded {
-    /// Their destinations, in order.
+    /// Their destinations, in order, without those that were disabled or deleted meanwhile.
     pub destinations: Vec<EndpointKey>,
     /// When they are due.
     pub due: Timestamp,
