@@ -1,0 +1,145 @@
+//! What is due: ranges of one index, however long the backlog is.
+//!
+//! The index `delivery_due (endpoint, generation, due, message)` holds pending deliveries only.
+//! Canceling all that is pending raises the endpoint's generation, which leaves those rows outside
+//! of every range that is read here.
+
+use bytes::Bytes;
+use domain::{EndpointKey, Timestamp, Trigger};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use store::{Claim, Claimed, DestinationDue, DueDelivery, Error, Payload};
+
+use crate::codec;
+use crate::fault::Fault;
+
+pub(crate) const CLAIM: &str = "
+    SELECT d.message, m.rest, d.due, coalesce(d.first_due, d.due), d.attempts, d.scheduled,
+           d.back IS NOT NULL, m.content_type, m.payload
+      FROM delivery d CROSS JOIN message m ON m.key = d.message
+     WHERE d.endpoint = ?1 AND d.generation = ?2 AND d.state = 1 AND d.due <= ?3
+       AND (d.due, d.message) > (?4, ?5)
+     ORDER BY d.due, d.message";
+
+pub(crate) const NEXT_DUE: &str = "
+    SELECT due FROM delivery
+     WHERE endpoint = ?1 AND generation = ?2 AND state = 1 AND due > ?3
+     ORDER BY due LIMIT 1";
+
+/// The generation of an endpoint whose deliveries may go out.
+pub(crate) const ACTIVE: &str = "
+    SELECT e.generation FROM endpoint e JOIN application a ON a.key = e.application
+     WHERE e.key = ?1 AND e.disabled IS NULL AND e.paused = 0 AND e.deleted IS NULL
+       AND a.deleted IS NULL";
+
+pub(crate) const NEXT_DESTINATION: &str = "
+    SELECT endpoint FROM delivery WHERE state = 1 AND endpoint > ?1 ORDER BY endpoint LIMIT 1";
+
+pub(crate) const EARLIEST_DUE: &str = "
+    SELECT due FROM delivery
+     WHERE endpoint = ?1 AND generation = ?2 AND state = 1
+     ORDER BY due LIMIT 1";
+
+pub(crate) fn claim(connection: &Connection, claim: &Claim, as_of: u64) -> Result<Claimed, Fault> {
+    let epoch: i64 = connection
+        .prepare_cached("SELECT epoch FROM shard WHERE id = ?1")?
+        .query_row([claim.shard.number()], |row| row.get(0))?;
+    if epoch != claim.epoch.0 {
+        return Err(Error::Fenced.into());
+    }
+    let mut claimed = Claimed {
+        deliveries: Vec::new(),
+        more: false,
+        next_due: None,
+        as_of,
+    };
+    let Some(generation) = active(connection, claim.destination)? else {
+        return Ok(claimed);
+    };
+    let now = claim.now.as_micros();
+    let after = claim.after.map_or((i64::MIN, i64::MIN), |(due, message)| {
+        (due.as_micros(), message.0)
+    });
+    let mut select = connection.prepare_cached(CLAIM)?;
+    let mut rows = select.query(params![
+        claim.destination.0,
+        generation,
+        now,
+        after.0,
+        after.1
+    ])?;
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        let found = claimed.deliveries.len();
+        if found == usize::from(claim.room) || (found > 0 && bytes >= claim.bytes) {
+            claimed.more = true;
+            break;
+        }
+        let delivery = due_delivery(row)?;
+        bytes += delivery.payload.bytes.len();
+        claimed.deliveries.push(delivery);
+    }
+    claimed.next_due = connection
+        .prepare_cached(NEXT_DUE)?
+        .query_row([claim.destination.0, generation, now], |row| {
+            codec::time(row, 0)
+        })
+        .optional()?;
+    Ok(claimed)
+}
+
+fn active(connection: &Connection, endpoint: EndpointKey) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached(ACTIVE)?
+        .query_row([endpoint.0], |row| row.get(0))
+        .optional()
+}
+
+fn due_delivery(row: &Row<'_>) -> rusqlite::Result<DueDelivery> {
+    let manual: bool = row.get(6)?;
+    let payload = codec::blob(row, 8)?.ok_or_else(|| codec::invalid("payload of a delivery"))?;
+    Ok(DueDelivery {
+        message: codec::message_id(row.get(0)?, row.get(1)?),
+        due: codec::time(row, 2)?,
+        first_due: codec::time(row, 3)?,
+        attempts: codec::small(row, 4)?,
+        scheduled_attempts: codec::small(row, 5)?,
+        trigger: if manual {
+            Trigger::Manual
+        } else {
+            Trigger::Scheduled
+        },
+        payload: Payload {
+            bytes: Bytes::copy_from_slice(payload),
+            content_type: codec::text(row, 7)?.map(Into::into),
+        },
+    })
+}
+
+/// One seek per destination: the next endpoint that has pending rows, then its earliest one.
+pub(crate) fn destinations_due(
+    connection: &Connection,
+    after: Option<EndpointKey>,
+    limit: u16,
+) -> Result<Vec<DestinationDue>, Fault> {
+    let mut next = connection.prepare_cached(NEXT_DESTINATION)?;
+    let mut earliest = connection.prepare_cached(EARLIEST_DUE)?;
+    let mut after = after.map_or(i64::MIN, |endpoint| endpoint.0);
+    let mut found = Vec::new();
+    while found.len() < usize::from(limit) {
+        let Some(endpoint) = next.query_row([after], |row| row.get(0)).optional()? else {
+            break;
+        };
+        after = endpoint;
+        let destination = EndpointKey(endpoint);
+        let Some(generation) = active(connection, destination)? else {
+            continue;
+        };
+        let due: Option<Timestamp> = earliest
+            .query_row([endpoint, generation], |row| codec::time(row, 0))
+            .optional()?;
+        if let Some(due) = due {
+            found.push(DestinationDue { destination, due });
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,485 @@
+//! Endpoints, their secrets and URLs.
+
+use domain::{
+    ApplicationKey, DisabledReason, EndpointKey, MessageKey, OrganizationKey, Subscription,
+    TargetUrl, Timestamp, Uid, UrlKey,
+};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use store::{
+    ApplicationRef, Endpoint, EndpointChange, EndpointRef, Error, NewEndpoint, Page, PageRequest,
+    Rotation, Routes, Sealed, SealedSecret, Write,
+};
+
+use crate::application;
+use crate::codec;
+use crate::fault::Fault;
+use crate::idempotency;
+use crate::page::{ID_ENDS, Walk};
+use crate::writer::Tx;
+
+/// Everything of endpoints but their secrets. An endpoint is deleted with its application.
+const SELECT: &str = "
+    SELECT e.key, e.application, a.id, e.id, e.uid, u.url, e.url, e.description, e.disabled,
+           e.paused, e.event_types, e.channels, e.throttle_rate, e.metadata, e.headers,
+           e.canceled_through, e.version, e.created, e.updated, coalesce(e.deleted, a.deleted)
+      FROM endpoint e JOIN application a ON a.key = e.application
+      JOIN endpoint_url u ON u.key = e.url";
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
+    let url = codec::text(row, 5)?.and_then(|text| TargetUrl::parse(text).ok());
+    let disabled = match codec::text(row, 8)? {
+        None => None,
+        Some(slug) => {
+            Some(DisabledReason::from_slug(slug).ok_or_else(|| codec::invalid("reason"))?)
+        }
+    };
+    Ok(Endpoint {
+        key: EndpointKey(row.get(0)?),
+        application: ApplicationKey(row.get(1)?),
+        application_id: codec::application_id(row, 2)?,
+        id: codec::endpoint_id(row, 3)?,
+        uid: codec::text(row, 4)?.and_then(codec::uid),
+        url: url.ok_or_else(|| codec::invalid("URL"))?,
+        url_key: UrlKey(row.get(6)?),
+        description: row.get(7)?,
+        disabled,
+        paused: row.get(9)?,
+        subscription: Subscription {
+            event_types: names(row, 10, codec::event_type)?,
+            channels: names(row, 11, codec::channel)?,
+        },
+        throttle_rate: codec::small_or_none(row, 12)?,
+        metadata: codec::metadata(codec::text(row, 13)?.unwrap_or("{}"))?,
+        headers: row.get::<_, Option<Vec<u8>>>(14)?.map(Sealed),
+        secrets: Vec::new(),
+        canceled_through: row.get::<_, Option<i64>>(15)?.map(MessageKey),
+        version: row.get::<_, i64>(16)?.unsigned_abs(),
+        created: codec::time(row, 17)?,
+        updated: codec::time(row, 18)?,
+        deleted: codec::time_or_none(row, 19)?,
+    })
+}
+
+/// NULL is no filter; the empty text is a filter that lets nothing through.
+fn names<T>(
+    row: &Row<'_>,
+    column: usize,
+    parse: fn(&str) -> Option<T>,
+) -> rusqlite::Result<Option<Vec<T>>> {
+    match codec::text(row, column)? {
+        None => Ok(None),
+        text => codec::split(text, parse).map(Some),
+    }
+}
+
+fn secrets(connection: &Connection, endpoint: EndpointKey) -> rusqlite::Result<Vec<SealedSecret>> {
+    connection
+        .prepare_cached(
+            "SELECT sealed, expires FROM endpoint_secret WHERE endpoint = ?1 ORDER BY number DESC",
+        )?
+        .query_map([endpoint.0], |row| {
+            Ok(SealedSecret {
+                sealed: Sealed(row.get(0)?),
+                expires: codec::time_or_none(row, 1)?,
+            })
+        })?
+        .collect()
+}
+
+fn with_secrets(connection: &Connection, mut endpoint: Endpoint) -> rusqlite::Result<Endpoint> {
+    endpoint.secrets = secrets(connection, endpoint.key)?;
+    Ok(endpoint)
+}
+
+pub(crate) fn by_key(
+    connection: &Connection,
+    key: EndpointKey,
+) -> rusqlite::Result<Option<Endpoint>> {
+    connection
+        .prepare_cached(&format!("{SELECT} WHERE e.key = ?1"))?
+        .query_row([key.0], from_row)
+        .optional()?
+        .map(|endpoint| with_secrets(connection, endpoint))
+        .transpose()
+}
+
+pub(crate) fn by_keys(
+    connection: &Connection,
+    keys: &[EndpointKey],
+) -> Result<Vec<Endpoint>, Fault> {
+    let mut found = Vec::with_capacity(keys.len());
+    for key in keys {
+        found.extend(by_key(connection, *key)?);
+    }
+    Ok(found)
+}
+
+pub(crate) fn load(
+    connection: &Connection,
+    application: ApplicationKey,
+    endpoint: &EndpointRef,
+) -> rusqlite::Result<Option<Endpoint>> {
+    const LIVE: &str = "e.application = ?1 AND e.deleted IS NULL AND a.deleted IS NULL";
+    match endpoint {
+        EndpointRef::Id(id) => connection
+            .prepare_cached(&format!("{SELECT} WHERE {LIVE} AND e.id = ?2"))?
+            .query_row(params![application.0, id.bits().to_be_bytes()], from_row),
+        EndpointRef::Uid(uid) => connection
+            .prepare_cached(&format!("{SELECT} WHERE {LIVE} AND e.uid = ?2"))?
+            .query_row(params![application.0, uid.as_str()], from_row),
+    }
+    .optional()?
+    .map(|endpoint| with_secrets(connection, endpoint))
+    .transpose()
+}
+
+fn get(
+    connection: &Connection,
+    application: ApplicationKey,
+    endpoint: &EndpointRef,
+) -> Result<Endpoint, Fault> {
+    load(connection, application, endpoint)?.ok_or_else(|| Error::NotFound("endpoint").into())
+}
+
+pub(crate) fn list(
+    connection: &Connection,
+    application: ApplicationKey,
+    page: &PageRequest<domain::EndpointId>,
+) -> Result<Page<Endpoint>, Fault> {
+    let walk = Walk::of(page);
+    let ends = (ID_ENDS.0.to_vec(), ID_ENDS.1.to_vec());
+    let (low, high) = walk.range(page.cursor.as_ref(), ends, |id| {
+        id.bits().to_be_bytes().to_vec()
+    });
+    let mut select = connection.prepare_cached(&list_sql(&walk))?;
+    let rows = select.query(params![application.0, low, high])?;
+    Ok(walk.collect_all(rows, |row| with_secrets(connection, from_row(row)?))?)
+}
+
+pub(crate) fn list_sql(walk: &Walk) -> String {
+    format!(
+        "{SELECT} WHERE e.application = ?1 AND e.id > ?2 AND e.id < ?3
+            AND e.deleted IS NULL AND a.deleted IS NULL
+          ORDER BY e.id {}",
+        walk.direction()
+    )
+}
+
+pub(crate) fn routes(
+    connection: &Connection,
+    organization: OrganizationKey,
+    application: &ApplicationRef,
+) -> Result<Option<Routes>, Fault> {
+    let Some((application, version)) = application::load(connection, organization, application)?
+    else {
+        return Ok(None);
+    };
+    let endpoints = connection
+        .prepare_cached(&format!(
+            "{SELECT} WHERE e.application = ?1 AND e.deleted IS NULL"
+        ))?
+        .query_map([application.key.0], from_row)?
+        .map(|endpoint| with_secrets(connection, endpoint?))
+        .collect::<rusqlite::Result<Vec<_>>>();
+    let mut endpoints = endpoints?;
+    endpoints.sort_unstable_by_key(|endpoint| endpoint.key);
+    Ok(Some(Routes {
+        application,
+        version,
+        endpoints,
+    }))
+}
+
+pub(crate) fn create(tx: &mut Tx<'_>, new: &NewEndpoint) -> Result<Write<Endpoint>, Fault> {
+    let connection = tx.connection;
+    let idempotency = new.idempotency.as_ref();
+    if let Some(effect) = idempotency::effect(connection, idempotency, new.now)? {
+        let key = EndpointKey(idempotency::row_key(&effect)?);
+        return Ok(Write::Replayed(live_by_key(connection, key)?));
+    }
+    check_room(connection, new)?;
+    if let Some(uid) = &new.uid {
+        refuse_taken(connection, new.application, uid, None)?;
+    }
+    // The row and its URL name each other; the URL comes second.
+    connection
+        .prepare_cached(
+            "INSERT INTO endpoint (application, id, uid, url, description, disabled, paused,
+                    event_types, channels, throttle_rate, metadata, headers, generation, version,
+                    created, updated)
+             VALUES (?1, ?2, ?3, 0, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?10, 0, 1, ?11, ?11)",
+        )?
+        .execute(params![
+            new.application.0,
+            new.id.bits().to_be_bytes(),
+            new.uid.as_ref().map(Uid::as_str),
+            new.description,
+            new.disabled.map(DisabledReason::slug),
+            event_types(&new.subscription),
+            channels(&new.subscription),
+            new.throttle_rate,
+            codec::metadata_text(&new.metadata),
+            new.headers.as_ref().map(|headers| &headers.0),
+            new.now.as_micros(),
+        ])?;
+    let key = EndpointKey(connection.last_insert_rowid());
+    let url = insert_url(connection, key, &new.url)?;
+    connection
+        .prepare_cached("UPDATE endpoint SET url = ?2 WHERE key = ?1")?
+        .execute([key.0, url.0])?;
+    insert_secret(connection, key, 1, &new.secret)?;
+    application::raise_version(connection, new.application)?;
+    idempotency::remember_if(connection, idempotency, new.now, &key.0.to_be_bytes())?;
+    Ok(Write::Done(live_by_key(connection, key)?))
+}
+
+fn live_by_key(connection: &Connection, key: EndpointKey) -> Result<Endpoint, Fault> {
+    by_key(connection, key)?
+        .filter(|endpoint| endpoint.deleted.is_none())
+        .ok_or_else(|| Error::NotFound("endpoint").into())
+}
+
+fn check_room(connection: &Connection, new: &NewEndpoint) -> Result<(), Fault> {
+    let application = new.application.0;
+    let exists = connection
+        .prepare_cached("SELECT 1 FROM application WHERE key = ?1 AND deleted IS NULL")?
+        .exists([application])?;
+    if !exists {
+        return Err(Error::NotFound("application").into());
+    }
+    let count: i64 = connection
+        .prepare_cached("SELECT count(*) FROM endpoint WHERE application = ?1 AND deleted IS NULL")?
+        .query_row([application], |row| row.get(0))?;
+    if count.unsigned_abs() >= new.endpoints_max {
+        return Err(Error::Limit {
+            name: "endpoints_per_application",
+            max: new.endpoints_max,
+        }
+        .into());
+    }
+    Ok(())
+}
+
+fn refuse_taken(
+    connection: &Connection,
+    application: ApplicationKey,
+    uid: &Uid,
+    own: Option<EndpointKey>,
+) -> Result<(), Fault> {
+    let taken = connection
+        .prepare_cached(
+            "SELECT 1 FROM endpoint
+              WHERE application = ?1 AND uid = ?2 AND deleted IS NULL AND key IS NOT ?3",
+        )?
+        .exists(params![application.0, uid.as_str(), own.map(|key| key.0)])?;
+    if taken {
+        return Err(Error::Conflict("uid").into());
+    }
+    Ok(())
+}
+
+fn insert_url(
+    connection: &Connection,
+    endpoint: EndpointKey,
+    url: &TargetUrl,
+) -> rusqlite::Result<UrlKey> {
+    connection
+        .prepare_cached("INSERT INTO endpoint_url (endpoint, url) VALUES (?1, ?2)")?
+        .execute(params![endpoint.0, url.as_str()])?;
+    Ok(UrlKey(connection.last_insert_rowid()))
+}
+
+fn insert_secret(
+    connection: &Connection,
+    endpoint: EndpointKey,
+    number: i64,
+    secret: &Sealed,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO endpoint_secret (endpoint, number, sealed) VALUES (?1, ?2, ?3)",
+        )?
+        .execute(params![endpoint.0, number, secret.0])
+        .map(drop)
+}
+
+fn event_types(subscription: &Subscription) -> Option<String> {
+    let names = subscription.event_types.as_ref()?;
+    let names = names.iter().map(domain::EventType::as_str);
+    Some(codec::join(names).unwrap_or_default())
+}
+
+fn channels(subscription: &Subscription) -> Option<String> {
+    let names = subscription.channels.as_ref()?;
+    let names = names.iter().map(domain::Channel::as_str);
+    Some(codec::join(names).unwrap_or_default())
+}
+
+pub(crate) fn update(
+    tx: &mut Tx<'_>,
+    application: ApplicationKey,
+    endpoint: &EndpointRef,
+    change: &EndpointChange,
+) -> Result<Endpoint, Fault> {
+    let connection = tx.connection;
+    let mut changed = get(connection, application, endpoint)?;
+    if let Some(Some(uid)) = &change.uid {
+        refuse_taken(connection, application, uid, Some(changed.key))?;
+    }
+    if let Some(url) = &change.url
+        && *url != changed.url
+    {
+        changed.url_key = insert_url(connection, changed.key, url)?;
+    }
+    if let Some(Some(_)) = change.disabled {
+        cancel_pending(tx, &mut changed)?;
+    }
+    apply(&mut changed, change);
+    write(connection, &changed)?;
+    application::raise_version(connection, application)?;
+    Ok(changed)
+}
+
+fn apply(endpoint: &mut Endpoint, change: &EndpointChange) {
+    fn set<T: Clone>(field: &mut T, new: Option<&T>) {
+        if let Some(new) = new {
+            field.clone_from(new);
+        }
+    }
+    set(&mut endpoint.uid, change.uid.as_ref());
+    set(&mut endpoint.url, change.url.as_ref());
+    set(&mut endpoint.description, change.description.as_ref());
+    set(&mut endpoint.disabled, change.disabled.as_ref());
+    set(&mut endpoint.paused, change.paused.as_ref());
+    set(&mut endpoint.subscription, change.subscription.as_ref());
+    set(&mut endpoint.throttle_rate, change.throttle_rate.as_ref());
+    set(&mut endpoint.metadata, change.metadata.as_ref());
+    set(&mut endpoint.headers, change.headers.as_ref());
+    endpoint.version += 1;
+    endpoint.updated = change.now;
+}
+
+fn write(connection: &Connection, endpoint: &Endpoint) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE endpoint SET uid = ?2, url = ?3, description = ?4, disabled = ?5, paused = ?6,
+                    event_types = ?7, channels = ?8, throttle_rate = ?9, metadata = ?10,
+                    headers = ?11, version = version + 1, updated = ?12
+              WHERE key = ?1",
+        )?
+        .execute(params![
+            endpoint.key.0,
+            endpoint.uid.as_ref().map(Uid::as_str),
+            endpoint.url_key.0,
+            endpoint.description,
+            endpoint.disabled.map(DisabledReason::slug),
+            endpoint.paused,
+            event_types(&endpoint.subscription),
+            channels(&endpoint.subscription),
+            endpoint.throttle_rate,
+            codec::metadata_text(&endpoint.metadata),
+            endpoint.headers.as_ref().map(|headers| &headers.0),
+            endpoint.updated.as_micros(),
+        ])
+        .map(drop)
+}
+
+/// Cancels what is pending by giving the endpoint the next generation.
+fn cancel_pending(tx: &mut Tx<'_>, endpoint: &mut Endpoint) -> rusqlite::Result<()> {
+    let generation: i64 = tx
+        .connection
+        .prepare_cached(
+            "UPDATE counter SET value = value + 1 WHERE name = 'generation' RETURNING value",
+        )?
+        .query_row([], |row| row.get(0))?;
+    cancel_through(tx.connection, endpoint)?;
+    tx.connection
+        .prepare_cached("UPDATE endpoint SET generation = ?2 WHERE key = ?1")?
+        .execute([endpoint.key.0, generation])?;
+    tx.memory.generations.insert(endpoint.key.0, generation);
+    tx.pruner.canceled(endpoint.key);
+    Ok(())
+}
+
+/// Tells lanes which messages are canceled: all that are stored.
+fn cancel_through(connection: &Connection, endpoint: &mut Endpoint) -> rusqlite::Result<()> {
+    let newest: Option<i64> = connection
+        .prepare_cached("SELECT max(key) FROM message")?
+        .query_row([], |row| row.get(0))?;
+    endpoint.canceled_through = endpoint.canceled_through.max(newest.map(MessageKey));
+    connection
+        .prepare_cached("UPDATE endpoint SET canceled_through = ?2 WHERE key = ?1")?
+        .execute(params![
+            endpoint.key.0,
+            endpoint.canceled_through.map(|key| key.0)
+        ])
+        .map(drop)
+}
+
+pub(crate) fn delete(
+    tx: &mut Tx<'_>,
+    application: ApplicationKey,
+    endpoint: &EndpointRef,
+    now: Timestamp,
+) -> Result<Endpoint, Fault> {
+    let mut deleted = get(tx.connection, application, endpoint)?;
+    cancel_through(tx.connection, &mut deleted)?;
+    tx.connection
+        .prepare_cached("UPDATE endpoint SET deleted = ?2, version = version + 1 WHERE key = ?1")?
+        .execute(params![deleted.key.0, now.as_micros()])?;
+    application::raise_version(tx.connection, application)?;
+    deleted.deleted = Some(now);
+    deleted.version += 1;
+    Ok(deleted)
+}
+
+pub(crate) fn rotate(
+    tx: &mut Tx<'_>,
+    application: ApplicationKey,
+    endpoint: &EndpointRef,
+    rotation: &Rotation,
+) -> Result<Endpoint, Fault> {
+    let connection = tx.connection;
+    let mut rotated = get(connection, application, endpoint)?;
+    let key = rotated.key.0;
+    connection
+        .prepare_cached(
+            "UPDATE endpoint_secret SET expires = min(coalesce(expires, ?2), ?2)
+              WHERE endpoint = ?1",
+        )?
+        .execute(params![key, rotation.old_expires.as_micros()])?;
+    connection
+        .prepare_cached("DELETE FROM endpoint_secret WHERE endpoint = ?1 AND expires <= ?2")?
+        .execute(params![key, rotation.now.as_micros()])?;
+    let (live, last): (i64, i64) = connection
+        .prepare_cached(
+            "SELECT count(*), coalesce(max(number), 0) FROM endpoint_secret WHERE endpoint = ?1",
+        )?
+        .query_row([key], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if live.unsigned_abs() >= rotation.secrets_max {
+        return Err(Error::Limit {
+            name: "secrets_per_endpoint",
+            max: rotation.secrets_max,
+        }
+        .into());
+    }
+    insert_secret(connection, rotated.key, last + 1, &rotation.secret)?;
+    rotated.version += 1;
+    rotated.updated = rotation.now;
+    write(connection, &rotated)?;
+    application::raise_version(connection, application)?;
+    Ok(with_secrets(connection, rotated)?)
+}
+
+/// Erases what belongs to an endpoint and is not history; the last part of pruning it.
+pub(crate) fn erase(connection: &Connection, key: i64) -> rusqlite::Result<()> {
+    for sql in [
+        "DELETE FROM endpoint_secret WHERE endpoint = ?1",
+        "DELETE FROM endpoint_url WHERE endpoint = ?1",
+        "DELETE FROM endpoint_minute WHERE endpoint = ?1",
+        "DELETE FROM endpoint WHERE key = ?1",
+    ] {
+        connection.prepare_cached(sql)?.execute([key])?;
+    }
+    Ok(())
+}

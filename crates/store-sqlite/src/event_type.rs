@@ -1,0 +1,172 @@
+//! Event types.
+
+use domain::{EventType, OrganizationKey, Timestamp};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use store::{Error, EventTypeChange, EventTypeRow, NewEventType, Page, PageRequest, Write};
+
+use crate::codec;
+use crate::fault::Fault;
+use crate::idempotency;
+use crate::page::Walk;
+use crate::writer::Tx;
+
+const COLUMNS: &str =
+    "name, description, archived, deprecated, feature_flag, schemas, created, updated";
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<EventTypeRow> {
+    let name = codec::text(row, 0)?.and_then(codec::event_type);
+    Ok(EventTypeRow {
+        name: name.ok_or_else(|| codec::invalid("event type"))?,
+        description: row.get(1)?,
+        archived: row.get(2)?,
+        deprecated: row.get(3)?,
+        feature_flag: row.get(4)?,
+        schemas: row.get(5)?,
+        created: codec::time(row, 6)?,
+        updated: codec::time(row, 7)?,
+    })
+}
+
+pub(crate) fn load(
+    connection: &Connection,
+    organization: OrganizationKey,
+    name: &str,
+) -> rusqlite::Result<Option<EventTypeRow>> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM event_type WHERE organization = ?1 AND name = ?2"
+        ))?
+        .query_row(params![organization.0, name], from_row)
+        .optional()
+}
+
+fn get(
+    connection: &Connection,
+    organization: OrganizationKey,
+    name: &str,
+) -> Result<EventTypeRow, Fault> {
+    load(connection, organization, name)?.ok_or_else(|| Error::NotFound("event type").into())
+}
+
+pub(crate) fn list(
+    connection: &Connection,
+    organization: OrganizationKey,
+    archived: bool,
+    page: &PageRequest<EventType>,
+) -> Result<Page<EventTypeRow>, Fault> {
+    let walk = Walk::of(page);
+    // Below and above every name, which are all ASCII and never empty.
+    let ends = (String::new(), "\u{10ffff}".to_owned());
+    let (low, high) = walk.range(page.cursor.as_ref(), ends, |name| name.as_str().to_owned());
+    let mut select = connection.prepare_cached(&list_sql(&walk))?;
+    let rows = select.query(params![organization.0, low, high, archived])?;
+    Ok(walk.collect_all(rows, from_row)?)
+}
+
+pub(crate) fn list_sql(walk: &Walk) -> String {
+    format!(
+        "SELECT {COLUMNS} FROM event_type
+          WHERE organization = ?1 AND name > ?2 AND name < ?3 AND (archived = 0 OR ?4)
+          ORDER BY name {}",
+        walk.direction()
+    )
+}
+
+pub(crate) fn create(tx: &mut Tx<'_>, new: &NewEventType) -> Result<Write<EventTypeRow>, Fault> {
+    let connection = tx.connection;
+    let idempotency = new.idempotency.as_ref();
+    if let Some(effect) = idempotency::effect(connection, idempotency, new.now)? {
+        let name = std::str::from_utf8(&effect).map_err(|_| codec::invalid("effect"))?;
+        return Ok(Write::Replayed(get(connection, new.organization, name)?));
+    }
+    let before = load(connection, new.organization, new.name.as_str())?;
+    if before.as_ref().is_some_and(|before| !before.archived) {
+        return Err(Error::Conflict("event type").into());
+    }
+    let row = EventTypeRow {
+        name: new.name.clone(),
+        description: new.description.clone(),
+        archived: new.archived,
+        deprecated: new.deprecated,
+        feature_flag: new.feature_flag.clone(),
+        schemas: new.schemas.clone(),
+        created: before.map_or(new.now, |before| before.created),
+        updated: new.now,
+    };
+    put(connection, new.organization, &row)?;
+    let effect = new.name.as_str().as_bytes();
+    idempotency::remember_if(connection, idempotency, new.now, effect)?;
+    Ok(Write::Done(row))
+}
+
+fn put(
+    connection: &Connection,
+    organization: OrganizationKey,
+    row: &EventTypeRow,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO event_type
+                    (organization, name, description, archived, deprecated, feature_flag,
+                     schemas, created, updated)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?
+        .execute(params![
+            organization.0,
+            row.name.as_str(),
+            row.description,
+            row.archived,
+            row.deprecated,
+            row.feature_flag,
+            row.schemas,
+            row.created.as_micros(),
+            row.updated.as_micros(),
+        ])
+        .map(drop)
+}
+
+pub(crate) fn update(
+    tx: &mut Tx<'_>,
+    organization: OrganizationKey,
+    name: &EventType,
+    change: &EventTypeChange,
+) -> Result<EventTypeRow, Fault> {
+    let mut row = get(tx.connection, organization, name.as_str())?;
+    if let Some(description) = &change.description {
+        row.description.clone_from(description);
+    }
+    if let Some(archived) = change.archived {
+        row.archived = archived;
+    }
+    if let Some(deprecated) = change.deprecated {
+        row.deprecated = deprecated;
+    }
+    if let Some(feature_flag) = &change.feature_flag {
+        row.feature_flag.clone_from(feature_flag);
+    }
+    if let Some(schemas) = &change.schemas {
+        row.schemas.clone_from(schemas);
+    }
+    row.updated = change.now;
+    put(tx.connection, organization, &row)?;
+    Ok(row)
+}
+
+pub(crate) fn delete(
+    tx: &mut Tx<'_>,
+    organization: OrganizationKey,
+    name: &EventType,
+    expunge: bool,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let mut row = get(tx.connection, organization, name.as_str())?;
+    if expunge {
+        tx.connection
+            .prepare_cached("DELETE FROM event_type WHERE organization = ?1 AND name = ?2")?
+            .execute(params![organization.0, name.as_str()])?;
+        return Ok(());
+    }
+    row.archived = true;
+    row.updated = now;
+    Ok(put(tx.connection, organization, &row)?)
+}

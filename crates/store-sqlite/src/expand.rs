@@ -1,0 +1,143 @@
+//! Wide messages: makes the delivery rows that the append left to later.
+
+use domain::{EndpointKey, MessageId, Timestamp};
+use rusqlite::{Connection, OptionalExtension, params};
+use store::{Expand, Expanded, UnfinishedFanOut};
+
+use crate::codec;
+use crate::fault::Fault;
+use crate::writer::Tx;
+
+struct FanOut {
+    cursor: usize,
+    generation: i64,
+    due: Timestamp,
+    destinations: Vec<EndpointKey>,
+}
+
+pub(crate) fn expand(tx: &mut Tx<'_>, expand: &Expand) -> Result<Expanded, Fault> {
+    let Some(fan_out) = load(tx.connection, expand.message)? else {
+        return Ok(Expanded {
+            destinations: Vec::new(),
+            due: Timestamp::default(),
+            done: true,
+            commit: tx.commit,
+        });
+    };
+    let key = expand.message.key().0;
+    let end = fan_out.destinations.len();
+    let next = end.min(fan_out.cursor + usize::from(expand.room));
+    let mut made = Vec::with_capacity(next - fan_out.cursor);
+    for destination in &fan_out.destinations[fan_out.cursor..next] {
+        if deliver(tx, key, *destination, &fan_out)? {
+            made.push(*destination);
+        }
+    }
+    if next == end {
+        forget(tx.connection, key)?;
+    } else {
+        let cursor = i64::try_from(next).expect("a list in memory");
+        tx.connection
+            .prepare_cached("UPDATE fan_out SET cursor = ?2 WHERE message = ?1")?
+            .execute([key, cursor])?;
+    }
+    Ok(Expanded {
+        destinations: made,
+        due: fan_out.due,
+        done: next == end,
+        commit: tx.commit,
+    })
+}
+
+/// Erases the cursor of a message, if it has one.
+pub(crate) fn forget(connection: &Connection, message: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("DELETE FROM fan_out WHERE message = ?1")?
+        .execute([message])?;
+    connection
+        .prepare_cached("DELETE FROM fan_out_destinations WHERE message = ?1")?
+        .execute([message])?;
+    Ok(())
+}
+
+fn load(connection: &Connection, message: MessageId) -> rusqlite::Result<Option<FanOut>> {
+    connection
+        .prepare_cached(
+            "SELECT f.cursor, f.generation, f.due, d.destinations
+               FROM fan_out f JOIN fan_out_destinations d ON d.message = f.message
+               JOIN message m ON m.key = f.message
+              WHERE f.message = ?1 AND m.rest = ?2",
+        )?
+        .query_row(params![message.key().0, codec::rest_of(message)], |row| {
+            Ok(FanOut {
+                cursor: codec::small(row, 0)?,
+                generation: row.get(1)?,
+                due: codec::time(row, 2)?,
+                destinations: codec::destinations(codec::blob(row, 3)?.unwrap_or_default())?,
+            })
+        })
+        .optional()
+}
+
+/// Makes one delivery row; returns whether it is pending.
+fn deliver(
+    tx: &Tx<'_>,
+    message: i64,
+    destination: EndpointKey,
+    fan_out: &FanOut,
+) -> rusqlite::Result<bool> {
+    let generation = tx.memory.generation(destination);
+    if generation > fan_out.generation {
+        // Disabled since the append: what was pending then is canceled, this row included.
+        tx.connection
+            .prepare_cached(
+                "INSERT OR IGNORE INTO delivery
+                        (message, endpoint, state, generation, due, attempts, scheduled, reason)
+                 SELECT ?1, key, 4, ?3, ?4, 0, 0, 1 FROM endpoint WHERE key = ?2",
+            )?
+            .execute(params![
+                message,
+                destination.0,
+                generation,
+                fan_out.due.as_micros()
+            ])?;
+        return Ok(false);
+    }
+    // A resend may have been faster: the manual attempt then returns to this delivery. An
+    // endpoint that was erased gets no row, which nothing would ever erase again.
+    tx.connection
+        .prepare_cached(
+            "INSERT INTO delivery (message, endpoint, state, generation, due, attempts, scheduled)
+             SELECT ?1, key, 1, ?3, ?4, 0, 0 FROM endpoint WHERE key = ?2
+             ON CONFLICT DO UPDATE SET back = 1, back_due = excluded.due WHERE back = 0",
+        )?
+        .execute(params![
+            message,
+            destination.0,
+            generation,
+            fan_out.due.as_micros()
+        ])?;
+    tx.connection
+        .prepare_cached(
+            "SELECT 1 FROM endpoint e JOIN application a ON a.key = e.application
+              WHERE e.key = ?1 AND e.deleted IS NULL AND a.deleted IS NULL",
+        )?
+        .exists([destination.0])
+}
+
+pub(crate) fn unfinished(
+    connection: &Connection,
+    limit: u16,
+) -> Result<Vec<UnfinishedFanOut>, Fault> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT f.message, m.rest FROM fan_out f JOIN message m ON m.key = f.message
+              ORDER BY f.message LIMIT ?1",
+        )?
+        .query_map([limit], |row| {
+            Ok(UnfinishedFanOut {
+                message: codec::message_id(row.get(0)?, row.get(1)?),
+            })
+        })?
+        .collect::<rusqlite::Result<_>>()?)
+}

@@ -1,0 +1,186 @@
+//! Messages, as read and listed.
+
+use bytes::Bytes;
+use domain::{ApplicationKey, EventType, MessageId, MessageKey, Timestamp};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
+use store::{MessageFilter, MessageRef, MessageRow, Page, PageRequest, Payload};
+
+use crate::codec;
+use crate::fault::Fault;
+use crate::page::Walk;
+
+/// Columns of [`from_row`]: all but the payload, whose pages a list need not read.
+const COLUMNS: &str = "
+    key, rest, event_type, event_id, channels, tags, at, deliver_at, content_type";
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
+    let event_type = codec::text(row, 2)?.and_then(codec::event_type);
+    let event_id = codec::text(row, 3)?;
+    Ok(MessageRow {
+        id: codec::message_id(row.get(0)?, row.get(1)?),
+        event_type: event_type.ok_or_else(|| codec::invalid("event type"))?,
+        event_id: event_id.and_then(|text| domain::EventId::parse(text).ok()),
+        channels: codec::split(codec::text(row, 4)?, codec::channel)?,
+        tags: codec::split(codec::text(row, 5)?, codec::tag)?,
+        at: codec::time(row, 6)?,
+        deliver_at: codec::time_or_none(row, 7)?,
+        payload: None,
+    })
+}
+
+fn payload(
+    select: &mut CachedStatement<'_>,
+    key: i64,
+    content_type: Option<Box<str>>,
+) -> rusqlite::Result<Option<Payload>> {
+    select.query_row([key], |row| {
+        let bytes = codec::blob(row, 0)?.map(Bytes::copy_from_slice);
+        Ok(bytes.map(|bytes| Payload {
+            bytes,
+            content_type,
+        }))
+    })
+}
+
+const PAYLOAD: &str = "SELECT payload FROM message WHERE key = ?1";
+
+pub(crate) fn load(
+    connection: &Connection,
+    application: ApplicationKey,
+    message: &MessageRef,
+) -> Result<Option<MessageRow>, Fault> {
+    let read = |row: &Row<'_>| {
+        let content_type = codec::text(row, 8)?.map(Into::into);
+        Ok((row.get::<_, i64>(0)?, from_row(row)?, content_type))
+    };
+    let found = match message {
+        MessageRef::Id(id) => connection
+            .prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM message WHERE key = ?2 AND rest = ?3 AND application = ?1"
+            ))?
+            .query_row(
+                params![application.0, id.key().0, codec::rest_of(*id)],
+                read,
+            ),
+        MessageRef::EventId(event_id) => connection
+            .prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM message WHERE application = ?1 AND event_id = ?2"
+            ))?
+            .query_row(params![application.0, event_id.as_str()], read),
+    };
+    let Some((key, mut row, content_type)) = found.optional()? else {
+        return Ok(None);
+    };
+    row.payload = payload(&mut connection.prepare_cached(PAYLOAD)?, key, content_type)?;
+    // The variant bits are not stored: an id that differs there only is another id.
+    let named = !matches!(message, MessageRef::Id(id) if *id != row.id);
+    Ok(Some(row).filter(|_| named))
+}
+
+/// How much later than its own time a message's key can be: an id keeps to the last millisecond
+/// drawn when the clock is set back, and a list filtered by time allows for this much.
+const CLOCK_STEP: std::time::Duration = std::time::Duration::from_secs(60);
+
+pub(crate) fn list(
+    connection: &Connection,
+    application: ApplicationKey,
+    filter: &MessageFilter,
+    page: &PageRequest<MessageKey>,
+) -> Result<Page<MessageRow, MessageKey>, Fault> {
+    let walk = Walk::of(page);
+    let low = filter
+        .after
+        .map_or(i64::MIN, |after| MessageKey::first_at(after).0 - 1);
+    let high = filter.before.map_or(i64::MAX, keys_before);
+    let (low, high) = walk.range(page.cursor.as_ref(), (low, high), |key| key.0);
+    let mut select = connection.prepare_cached(&list_sql(&walk))?;
+    let mut select_payload = connection.prepare_cached(PAYLOAD)?;
+    let rows = select.query(params![application.0, low, high])?;
+    let page = walk.collect(rows, |row| {
+        let key: i64 = row.get(0)?;
+        if !matches(filter, row)? {
+            return Ok((MessageKey(key), None));
+        }
+        let mut found = from_row(row)?;
+        if filter.with_content {
+            let content_type = codec::text(row, 8)?.map(Into::into);
+            found.payload = payload(&mut select_payload, key, content_type)?;
+        }
+        Ok((MessageKey(key), Some(found)))
+    })?;
+    Ok(page)
+}
+
+/// Returns a key beyond all messages published before a time.
+fn keys_before(before: Timestamp) -> i64 {
+    let before = before.plus(CLOCK_STEP);
+    // Keys hold 42 bits of the millisecond; a time beyond them is beyond every key.
+    if before.as_unix_millis() >> 42 == 0 {
+        MessageKey::first_at(before).0
+    } else {
+        i64::MAX
+    }
+}
+
+pub(crate) fn list_sql(walk: &Walk) -> String {
+    format!(
+        "SELECT {COLUMNS} FROM message
+          WHERE application = ?1 AND key > ?2 AND key < ?3
+          ORDER BY key {}",
+        walk.direction()
+    )
+}
+
+fn matches(filter: &MessageFilter, row: &Row<'_>) -> rusqlite::Result<bool> {
+    let labels = Labels {
+        event_type: codec::text(row, 2)?.unwrap_or_default(),
+        channels: codec::text(row, 4)?,
+        tags: codec::text(row, 5)?,
+    };
+    let at = codec::time(row, 6)?;
+    Ok(labels.matches(&LabelFilter {
+        event_types: filter.event_types.as_deref(),
+        channel: filter.channel.as_ref().map(domain::Channel::as_str),
+        tag: filter.tag.as_ref().map(domain::Tag::as_str),
+    }) && within(at, filter.before, filter.after))
+}
+
+/// Says whether a time lies strictly between two that may be missing.
+pub(crate) fn within(at: Timestamp, before: Option<Timestamp>, after: Option<Timestamp>) -> bool {
+    before.is_none_or(|before| at < before) && after.is_none_or(|after| at > after)
+}
+
+/// What a message is labelled with, as stored.
+pub(crate) struct Labels<'r> {
+    pub(crate) event_type: &'r str,
+    pub(crate) channels: Option<&'r str>,
+    pub(crate) tags: Option<&'r str>,
+}
+
+/// Which labels are wanted.
+#[derive(Default)]
+pub(crate) struct LabelFilter<'f> {
+    pub(crate) event_types: Option<&'f [EventType]>,
+    pub(crate) channel: Option<&'f str>,
+    pub(crate) tag: Option<&'f str>,
+}
+
+impl Labels<'_> {
+    pub(crate) fn matches(&self, filter: &LabelFilter<'_>) -> bool {
+        let has = |joined: Option<&str>, name: &str| {
+            joined.is_some_and(|joined| joined.split(',').any(|one| one == name))
+        };
+        filter
+            .event_types
+            .is_none_or(|types| types.iter().any(|t| t.as_str() == self.event_type))
+            && filter.channel.is_none_or(|name| has(self.channels, name))
+            && filter.tag.is_none_or(|name| has(self.tags, name))
+    }
+}
+
+/// Says whether the message is stored.
+pub(crate) fn exists(connection: &Connection, message: MessageId) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT 1 FROM message WHERE key = ?1 AND rest = ?2")?
+        .exists(params![message.key().0, codec::rest_of(message)])
+}

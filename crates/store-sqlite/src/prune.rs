@@ -1,0 +1,470 @@
+//! Housekeeping in small batches, inside the writer like any other write.
+//!
+//! One call touches at most so many rows and remembers where it stopped, so what cannot be erased
+//! yet (a payload with unfinished deliveries) is passed over once per round and not at every call.
+//! A round walks all phases once; `more` is true until it is over.
+
+use std::collections::BTreeSet;
+
+use domain::{EndpointKey, MessageKey, Timestamp};
+use rusqlite::{Connection, OptionalExtension, params};
+use store::{IdempotencyKind, Prune, Pruned};
+
+use crate::delivery::{self, Effective};
+use crate::fault::Fault;
+use crate::writer::{Memory, Tx};
+use crate::{codec, endpoint, expand};
+
+/// Where housekeeping goes on. Forgetting it costs a walk from the beginning, nothing else.
+#[derive(Debug, Default)]
+pub(crate) struct Pruner {
+    phase: Phase,
+    /// Endpoints that may have canceled deliveries whose rows still say pending; `None` is "any
+    /// that ever canceled".
+    unsettled: Option<BTreeSet<i64>>,
+    expiry: ExpiryWalk,
+    history_key: i64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Settle,
+    Payloads,
+    History,
+    Idempotency,
+    Deleted,
+}
+
+impl Phase {
+    const fn next(self) -> Option<Self> {
+        match self {
+            Self::Settle => Some(Self::Payloads),
+            Self::Payloads => Some(Self::History),
+            Self::History => Some(Self::Idempotency),
+            Self::Idempotency => Some(Self::Deleted),
+            Self::Deleted => None,
+        }
+    }
+}
+
+/// Where the walk over `expiry`, and over the messages of one of its ranges, stands.
+#[derive(Clone, Copy, Debug)]
+struct ExpiryWalk {
+    hour: i64,
+    published: i64,
+    /// The next key to look at; `None` at the beginning of a range.
+    key: Option<i64>,
+    /// Something of this range must be looked at again.
+    kept: bool,
+}
+
+impl Default for ExpiryWalk {
+    fn default() -> Self {
+        Self {
+            hour: i64::MIN,
+            published: i64::MIN,
+            key: None,
+            kept: false,
+        }
+    }
+}
+
+impl Pruner {
+    /// Notes that an endpoint canceled what was pending.
+    pub(crate) fn canceled(&mut self, endpoint: EndpointKey) {
+        if let Some(unsettled) = &mut self.unsettled {
+            unsettled.insert(endpoint.0);
+        }
+    }
+}
+
+pub(crate) fn prune(tx: &mut Tx<'_>, prune: &Prune) -> Result<Pruned, Fault> {
+    let mut work = Work {
+        connection: tx.connection,
+        memory: tx.memory,
+        now: prune.now,
+        left: u64::from(prune.rows.max(1)),
+        pruned: Pruned::default(),
+    };
+    let pruner = &mut *tx.pruner;
+    loop {
+        let done = match pruner.phase {
+            Phase::Settle => work.settle(&mut pruner.unsettled)?,
+            Phase::Payloads => work.erase_payloads(&mut pruner.expiry)?,
+            Phase::History => {
+                let cutoff = MessageKey::first_at(prune.now.minus(prune.history));
+                work.erase_history(&mut pruner.history_key, cutoff.0)?
+            }
+            Phase::Idempotency => work.drop_keys()?,
+            Phase::Deleted => work.erase_deleted()?,
+        };
+        if !done {
+            work.pruned.more = true;
+            return Ok(work.pruned);
+        }
+        let Some(next) = pruner.phase.next() else {
+            pruner.phase = Phase::default();
+            return Ok(work.pruned);
+        };
+        pruner.phase = next;
+    }
+}
+
+struct Work<'a> {
+    connection: &'a Connection,
+    memory: &'a mut Memory,
+    now: Timestamp,
+    /// How many rows may still be touched.
+    left: u64,
+    pruned: Pruned,
+}
+
+/// Whether a phase came to its end before the rows ran out.
+type Done = bool;
+
+impl Work<'_> {
+    fn spend(&mut self, rows: usize) {
+        self.left = self.left.saturating_sub(rows as u64);
+    }
+
+    fn keys(&self, sql: &str, parameters: &[i64]) -> rusqlite::Result<Vec<i64>> {
+        // The last parameter of each of these queries is its LIMIT.
+        let limit = i64::try_from(self.left).expect("a budget of rows fits");
+        let parameters: Vec<i64> = parameters.iter().copied().chain([limit]).collect();
+        self.connection
+            .prepare_cached(sql)?
+            .query_map(rusqlite::params_from_iter(parameters), |row| row.get(0))?
+            .collect()
+    }
+
+    // ---- Canceled deliveries -----------------------------------------------------------------
+
+    fn settle(&mut self, unsettled: &mut Option<BTreeSet<i64>>) -> Result<Done, Fault> {
+        let unsettled =
+            unsettled.get_or_insert_with(|| self.memory.generations.keys().copied().collect());
+        while let Some(endpoint) = unsettled.first().copied() {
+            let generation = self.memory.generation(EndpointKey(endpoint));
+            let messages = self.keys(UNSETTLED, &[endpoint, generation])?;
+            if messages.is_empty() {
+                unsettled.remove(&endpoint);
+                continue;
+            }
+            self.spend(messages.len());
+            self.pruned.deliveries += messages.len() as u64;
+            for message in messages {
+                self.settle_one(message, endpoint)?;
+            }
+            if self.left == 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn settle_one(&self, message: i64, endpoint: i64) -> Result<(), Fault> {
+        let Some(mut row) = delivery::load(self.connection, message, endpoint)? else {
+            return Ok(());
+        };
+        (row.state, row.reason) = match row.effective()? {
+            Effective::None => {
+                return Ok(delivery::erase(self.connection, message, endpoint)?);
+            }
+            Effective::Pending => return Ok(()),
+            Effective::Fail(reason) => {
+                let code = delivery::fail_code(reason);
+                (domain::DeliveryState::Fail, Some(code))
+            }
+            Effective::Canceled(reason) => {
+                let code = delivery::cancel_code(reason);
+                (domain::DeliveryState::Canceled, Some(code))
+            }
+        };
+        row.back = None;
+        Ok(delivery::update(self.connection, message, endpoint, &row)?)
+    }
+
+    // ---- Payloads ----------------------------------------------------------------------------
+
+    fn erase_payloads(&mut self, walk: &mut ExpiryWalk) -> Result<Done, Fault> {
+        let hour = codec::hour_of(self.now);
+        loop {
+            let range: Option<(i64, i64, i64, i64)> = self
+                .connection
+                .prepare_cached(NEXT_EXPIRY)?
+                .query_row([walk.hour, walk.published, hour], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                })
+                .optional()?;
+            let Some((hour, published, first, last)) = range else {
+                *walk = ExpiryWalk::default();
+                return Ok(true);
+            };
+            walk.hour = hour;
+            walk.published = published;
+            if !self.erase_payloads_between(walk, walk.key.unwrap_or(first), last)? {
+                return Ok(false);
+            }
+            if !walk.kept {
+                self.connection
+                    .prepare_cached("DELETE FROM expiry WHERE hour = ?1 AND published = ?2")?
+                    .execute([hour, published])?;
+            }
+            *walk = ExpiryWalk {
+                hour,
+                published: published + 1,
+                ..ExpiryWalk::default()
+            };
+        }
+    }
+
+    fn erase_payloads_between(
+        &mut self,
+        walk: &mut ExpiryWalk,
+        first: i64,
+        last: i64,
+    ) -> Result<Done, Fault> {
+        let limit = i64::try_from(self.left).expect("a budget of rows fits");
+        let rows: Vec<(i64, i64, bool)> = self
+            .connection
+            .prepare_cached(
+                "SELECT key, expires, typeof(payload) = 'null' FROM message
+                  WHERE key >= ?1 AND key <= ?2 ORDER BY key LIMIT ?3",
+            )?
+            .query_map([first, last, limit], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        self.spend(rows.len());
+        for (key, expires, erased) in &rows {
+            let expires = Timestamp::from_micros(*expires);
+            if *erased {
+                continue;
+            }
+            if expires <= self.now && self.is_finished(*key)? {
+                self.connection
+                    .prepare_cached("UPDATE message SET payload = NULL WHERE key = ?1")?
+                    .execute([key])?;
+                self.pruned.payloads += 1;
+            } else if codec::hour_of(expires) == walk.hour {
+                walk.kept = true;
+            }
+        }
+        if self.left == 0 {
+            walk.key = Some(rows.last().map_or(first, |(key, _, _)| key + 1));
+        }
+        Ok(self.left > 0)
+    }
+
+    fn is_finished(&self, message: i64) -> rusqlite::Result<bool> {
+        let unfinished = self
+            .connection
+            .prepare_cached(UNFINISHED)?
+            .exists([message])?;
+        Ok(!unfinished)
+    }
+
+    // ---- History -----------------------------------------------------------------------------
+
+    fn erase_history(&mut self, from: &mut i64, cutoff: i64) -> Result<Done, Fault> {
+        loop {
+            let messages = self.keys(
+                "SELECT key FROM message WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3",
+                &[*from, cutoff],
+            )?;
+            let Some(last) = messages.last() else { break };
+            *from = last + 1;
+            self.spend(messages.len());
+            for message in messages {
+                if self.is_finished(message)? {
+                    self.erase_message(message)?;
+                }
+            }
+            if self.left == 0 {
+                return Ok(false);
+            }
+        }
+        *from = 0;
+        self.erase_orphans(cutoff)
+    }
+
+    fn erase_message(&mut self, message: i64) -> rusqlite::Result<()> {
+        let delete = |sql: &str| self.connection.prepare_cached(sql)?.execute([message]);
+        let deliveries = delete("DELETE FROM delivery WHERE message = ?1")?;
+        let attempts = delete("DELETE FROM attempt WHERE message = ?1")?;
+        let messages = delete("DELETE FROM message WHERE key = ?1")?;
+        expand::forget(self.connection, message)?;
+        self.spend(deliveries + attempts);
+        self.pruned.deliveries += deliveries as u64;
+        self.pruned.history += (attempts + messages) as u64;
+        Ok(())
+    }
+
+    /// Erases attempts that were recorded after their message was erased: they lie before the
+    /// oldest message that is left.
+    fn erase_orphans(&mut self, cutoff: i64) -> Result<Done, Fault> {
+        let oldest: i64 = self
+            .connection
+            .prepare_cached("SELECT coalesce(min(key), ?1) FROM message")?
+            .query_row([cutoff], |row| row.get(0))?;
+        while self.left > 0 {
+            let messages = self.keys(
+                "SELECT message FROM attempt WHERE message < ?1 ORDER BY message LIMIT ?2",
+                &[oldest.min(cutoff)],
+            )?;
+            let distinct: BTreeSet<i64> = messages.into_iter().collect();
+            if distinct.is_empty() {
+                return Ok(true);
+            }
+            for message in distinct {
+                self.erase_message(message)?;
+            }
+        }
+        Ok(false)
+    }
+
+    // ---- Idempotency keys --------------------------------------------------------------------
+
+    fn drop_keys(&mut self) -> Result<Done, Fault> {
+        for kind in [IdempotencyKind::Automatic, IdempotencyKind::Chosen] {
+            let oldest_kept = kind.bucket(self.now) - 1;
+            while let Some(bucket) = self
+                .connection
+                .prepare_cached(
+                    "SELECT bucket FROM idempotency WHERE kind = ?1 AND bucket < ?2
+                      ORDER BY bucket LIMIT 1",
+                )?
+                .query_row([kind.code(), oldest_kept], |row| row.get::<_, i64>(0))
+                .optional()?
+            {
+                let dropped = self
+                    .connection
+                    .prepare_cached(
+                        "DELETE FROM idempotency WHERE kind = ?1 AND bucket = ?2 AND key IN
+                            (SELECT key FROM idempotency WHERE kind = ?1 AND bucket = ?2
+                              LIMIT ?3)",
+                    )?
+                    .execute(params![kind.code(), bucket, self.left.cast_signed()])?;
+                self.spend(dropped);
+                self.pruned.idempotency += dropped as u64;
+                if self.left == 0 {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    // ---- Deleted endpoints and applications ----------------------------------------------------
+
+    fn erase_deleted(&mut self) -> Result<Done, Fault> {
+        while let Some(endpoint) =
+            self.first("SELECT key FROM endpoint WHERE deleted IS NOT NULL")?
+        {
+            if !self.erase_endpoint(endpoint)? {
+                return Ok(false);
+            }
+        }
+        while let Some(application) =
+            self.first("SELECT key FROM application WHERE deleted IS NOT NULL")?
+        {
+            if !self.erase_application(application)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn first(&self, sql: &str) -> rusqlite::Result<Option<i64>> {
+        self.connection
+            .prepare_cached(sql)?
+            .query_row([], |row| row.get(0))
+            .optional()
+    }
+
+    fn erase_endpoint(&mut self, endpoint: i64) -> Result<Done, Fault> {
+        for sql in [
+            "SELECT message FROM delivery WHERE endpoint = ?1 AND state = 1 LIMIT ?2",
+            "SELECT message FROM delivery WHERE endpoint = ?1 AND state <> 1 LIMIT ?2",
+        ] {
+            let messages = self.keys(sql, &[endpoint])?;
+            self.spend(messages.len());
+            self.pruned.deliveries += messages.len() as u64;
+            for message in messages {
+                delivery::erase(self.connection, message, endpoint)?;
+            }
+            if self.left == 0 {
+                return Ok(false);
+            }
+        }
+        let attempts = self.keys(
+            "SELECT message FROM attempt WHERE endpoint = ?1 LIMIT ?2",
+            &[endpoint],
+        )?;
+        self.spend(attempts.len());
+        for message in attempts {
+            let erased = self
+                .connection
+                .prepare_cached("DELETE FROM attempt WHERE message = ?1 AND endpoint = ?2")?
+                .execute([message, endpoint])?;
+            self.pruned.history += erased as u64;
+        }
+        if self.left == 0 {
+            return Ok(false);
+        }
+        endpoint::erase(self.connection, endpoint)?;
+        self.memory.generations.remove(&endpoint);
+        Ok(true)
+    }
+
+    fn erase_application(&mut self, application: i64) -> Result<Done, Fault> {
+        loop {
+            let endpoints = self.keys(
+                "SELECT key FROM endpoint WHERE application = ?1 AND deleted IS NULL LIMIT ?2",
+                &[application],
+            )?;
+            if endpoints.is_empty() {
+                break;
+            }
+            for endpoint in endpoints {
+                self.spend(1);
+                if !self.erase_endpoint(endpoint)? {
+                    return Ok(false);
+                }
+            }
+        }
+        let messages = self.keys(
+            "SELECT key FROM message WHERE application = ?1 LIMIT ?2",
+            &[application],
+        )?;
+        self.spend(messages.len());
+        for message in messages {
+            self.erase_message(message)?;
+        }
+        if self.left == 0 {
+            return Ok(false);
+        }
+        self.connection
+            .prepare_cached("DELETE FROM application WHERE key = ?1")?
+            .execute([application])?;
+        Ok(true)
+    }
+}
+
+pub(crate) const UNSETTLED: &str = "
+    SELECT message FROM delivery
+     WHERE endpoint = ?1 AND generation < ?2 AND state = 1 LIMIT ?3";
+
+pub(crate) const NEXT_EXPIRY: &str = "
+    SELECT hour, published, first, last FROM expiry
+     WHERE (hour, published) >= (?1, ?2) AND hour <= ?3
+     ORDER BY hour, published LIMIT 1";
+
+/// A message is unfinished while a delivery of it is pending or still to be made.
+pub(crate) const UNFINISHED: &str = "
+    SELECT 1 FROM fan_out WHERE message = ?1
+     UNION ALL
+    SELECT 1 FROM delivery d CROSS JOIN endpoint e ON e.key = d.endpoint
+      CROSS JOIN application a ON a.key = e.application
+     WHERE d.message = ?1 AND d.state = 1 AND d.generation >= e.generation
+       AND e.deleted IS NULL AND a.deleted IS NULL";

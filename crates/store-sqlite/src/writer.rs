@@ -1,0 +1,295 @@
+//! The one writer: merges whatever waits into one transaction.
+//!
+//! While one commit runs, the next batch collects by itself; there is no timer. Units of work run
+//! one after the other inside `BEGIN IMMEDIATE .. COMMIT` and are answered after the commit, so an
+//! answer means that the work is durable.
+//!
+//! What keeps a bad unit from its neighbours:
+//! - Appends and records check before they write, so a refusal leaves nothing behind.
+//! - Everything else runs inside a savepoint of its own.
+//! - A statement that fails all the same rolls the batch back, and each unit runs again alone.
+//!
+//! What is derived from the tables and kept in memory ([`Memory`]) is read again after every
+//! rollback, so it never knows more than the file.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Receiver;
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use crate::OnFatal;
+use crate::fault::{Fault, Verdict};
+use crate::prune::Pruner;
+
+/// A merged transaction takes no further unit once it has so many messages and records.
+const MESSAGES_PER_COMMIT: usize = 4_096;
+/// A merged transaction takes no further unit once it has so many payload bytes.
+const BYTES_PER_COMMIT: usize = 16 * 1024 * 1024;
+
+/// What the writer remembers of the tables.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// The current epoch of each shard.
+    pub(crate) epochs: Vec<i64>,
+    /// The generation of every endpoint that ever canceled deliveries.
+    pub(crate) generations: HashMap<i64, i64>,
+    /// The largest message key stored.
+    pub(crate) newest: i64,
+}
+
+impl Memory {
+    fn load(connection: &Connection) -> rusqlite::Result<Self> {
+        let epochs = connection
+            .prepare_cached("SELECT epoch FROM shard ORDER BY id")?
+            .query_map([], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        let generations = connection
+            .prepare_cached("SELECT key, generation FROM endpoint WHERE generation > 0")?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        let newest = connection
+            .prepare_cached("SELECT coalesce(max(key), 0) FROM message")?
+            .query_row([], |row| row.get(0))?;
+        Ok(Self {
+            epochs,
+            generations,
+            newest,
+        })
+    }
+}
+
+/// What a unit of work may use.
+pub(crate) struct Tx<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) memory: &'a mut Memory,
+    /// Where housekeeping goes on.
+    pub(crate) pruner: &'a mut Pruner,
+    /// The number that this commit will have.
+    pub(crate) commit: u64,
+}
+
+/// How much of a merged transaction a unit of work takes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Weight {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+}
+
+/// A unit of work that waits for the writer.
+pub(crate) trait Job: Send {
+    fn weight(&self) -> Weight;
+    /// Whether it may write before it refuses, and so must be undone alone.
+    fn wants_savepoint(&self) -> bool;
+    /// Does the work; may be called again after a rollback.
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), Fault>;
+    /// Forgets what it did and will answer this error.
+    fn refuse(&mut self, error: store::Error);
+    fn answer(self: Box<Self>);
+}
+
+/// The job made of a closure and the place where its answer is waited for.
+pub(crate) struct Task<T, F> {
+    pub(crate) work: F,
+    pub(crate) weight: Weight,
+    pub(crate) savepoint: bool,
+    pub(crate) result: Result<T, store::Error>,
+    pub(crate) reply: oneshot::Sender<Result<T, store::Error>>,
+}
+
+impl<T, F> Job for Task<T, F>
+where
+    T: Send,
+    F: FnMut(&mut Tx<'_>) -> Result<T, Fault> + Send,
+{
+    fn weight(&self) -> Weight {
+        self.weight
+    }
+
+    fn wants_savepoint(&self) -> bool {
+        self.savepoint
+    }
+
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), Fault> {
+        self.result = Ok((self.work)(tx)?);
+        Ok(())
+    }
+
+    fn refuse(&mut self, error: store::Error) {
+        self.result = Err(error);
+    }
+
+    fn answer(self: Box<Self>) {
+        // Whoever asked may have gone; the work is done all the same.
+        let _ = self.reply.send(self.result);
+    }
+}
+
+/// Executes batches; used by the writer thread, and directly when the store is inline.
+pub(crate) struct Writer {
+    connection: Connection,
+    memory: Memory,
+    pruner: Pruner,
+    commits: Arc<AtomicU64>,
+    on_fatal: OnFatal,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        connection: Connection,
+        commits: Arc<AtomicU64>,
+        on_fatal: OnFatal,
+    ) -> rusqlite::Result<Self> {
+        let memory = Memory::load(&connection)?;
+        Ok(Self {
+            connection,
+            memory,
+            pruner: Pruner::default(),
+            commits,
+            on_fatal,
+        })
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Runs until every sender is gone. `between` runs before each batch.
+    pub(crate) fn run(&mut self, jobs: &Receiver<Box<dyn Job>>, between: impl Fn(&Connection)) {
+        while let Ok(first) = jobs.recv() {
+            let mut weight = first.weight();
+            let mut batch = vec![first];
+            while weight.messages < MESSAGES_PER_COMMIT && weight.bytes < BYTES_PER_COMMIT {
+                let Ok(job) = jobs.try_recv() else { break };
+                let more = job.weight();
+                weight.messages += more.messages;
+                weight.bytes += more.bytes;
+                batch.push(job);
+            }
+            between(&self.connection);
+            self.execute(batch);
+        }
+    }
+
+    /// Executes a batch in one transaction and answers every job of it.
+    pub(crate) fn execute(&mut self, mut batch: Vec<Box<dyn Job>>) {
+        match self.transact(&mut batch) {
+            Ok(()) => {}
+            Err(Verdict::Statement(cause)) if batch.len() > 1 => {
+                tracing::warn!(%cause, "A batch was rolled back; its parts run again one by one");
+                for job in batch {
+                    self.execute(vec![job]);
+                }
+                return;
+            }
+            Err(verdict) => self.fail(&mut batch, verdict),
+        }
+        for job in batch {
+            job.answer();
+        }
+    }
+
+    fn fail(&self, batch: &mut [Box<dyn Job>], verdict: Verdict) {
+        match &verdict {
+            Verdict::Full => tracing::warn!("The disk is full; nothing can be stored"),
+            Verdict::Fatal(cause) => {
+                tracing::error!(%cause, "The store cannot be trusted any more");
+                (self.on_fatal)(cause);
+            }
+            Verdict::Busy => tracing::warn!("Another process holds the store's write lock"),
+            Verdict::Statement(cause) => tracing::error!(%cause, "A write failed"),
+        }
+        let error = verdict.into_error();
+        for job in batch {
+            job.refuse(error.clone());
+        }
+    }
+
+    fn transact(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Verdict> {
+        let outcome = self.attempt(batch);
+        if outcome.is_err() {
+            self.roll_back();
+        }
+        outcome
+    }
+
+    fn attempt(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Verdict> {
+        self.statement("BEGIN IMMEDIATE")?;
+        let commit = self.commits.load(Ordering::Relaxed) + 1;
+        for job in batch {
+            self.run_one(job.as_mut(), commit)?;
+        }
+        self.statement("COMMIT")?;
+        // Raised only now: whoever reads the number sees the rows.
+        self.commits.store(commit, Ordering::Release);
+        Ok(())
+    }
+
+    fn run_one(&mut self, job: &mut dyn Job, commit: u64) -> Result<(), Verdict> {
+        let savepoint = job.wants_savepoint();
+        if savepoint {
+            self.statement("SAVEPOINT job")?;
+        }
+        let result = job.run(&mut Tx {
+            connection: &self.connection,
+            memory: &mut self.memory,
+            pruner: &mut self.pruner,
+            commit,
+        });
+        match result {
+            Ok(()) => {}
+            Err(Fault::Refused(error)) => {
+                job.refuse(error);
+                if savepoint {
+                    self.undo()?;
+                }
+            }
+            Err(Fault::Sqlite(error)) => match Verdict::of(&error, &self.connection) {
+                Verdict::Statement(cause) if savepoint && !self.connection.is_autocommit() => {
+                    tracing::error!(%cause, "A write failed");
+                    job.refuse(store::Error::Failed(cause));
+                    self.undo()?;
+                }
+                verdict => return Err(verdict),
+            },
+        }
+        if savepoint {
+            self.statement("RELEASE job")?;
+        }
+        Ok(())
+    }
+
+    fn undo(&mut self) -> Result<(), Verdict> {
+        self.statement("ROLLBACK TO job")?;
+        self.remember()
+    }
+
+    /// Ends a transaction that did not commit, whatever state its failure left it in.
+    fn roll_back(&mut self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            (self.on_fatal)(&format!("cannot roll back: {error}"));
+        }
+        if let Err(Verdict::Fatal(cause)) = self.remember() {
+            (self.on_fatal)(&cause);
+        }
+    }
+
+    fn remember(&mut self) -> Result<(), Verdict> {
+        self.pruner = Pruner::default();
+        self.memory = Memory::load(&self.connection)
+            .map_err(|error| Verdict::of(&error, &self.connection))?;
+        Ok(())
+    }
+
+    fn statement(&self, sql: &str) -> Result<(), Verdict> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute([]))
+            .map(drop)
+            .map_err(|error| Verdict::of(&error, &self.connection))
+    }
+}
