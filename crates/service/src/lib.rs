@@ -1,1 +1,133 @@
-//! (see crate docs)
+//! Commands and queries over store and engine: what the API and the pages both call.
+//!
+//! What callers give is checked here, once, into domain types; every fault is reported with its
+//! place ([`FieldError`]). What is stored secretly is sealed here, and opened only to be shown to
+//! whoever may see it. After every write that routing or delivery reads, the engine is told before
+//! the caller is answered.
+//!
+//! What this crate does not do: it knows no HTTP and no wire format.
+#![warn(missing_docs)]
+
+mod applications;
+mod attempts;
+mod endpoint_headers;
+mod endpoints;
+mod error;
+mod event_types;
+mod fields;
+mod idempotency;
+mod keys;
+mod messages;
+mod publish;
+mod readiness;
+mod secrets;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use domain::{AddressPolicy, Limits, Timestamp};
+use engine::Engine;
+use env::{Clock, Entropy, Ids, ScheduleClock};
+use vault::Vault;
+
+pub use applications::{ApplicationInput, ApplicationPatch};
+pub use attempts::AttemptQuery;
+pub use endpoint_headers::EndpointHeaders;
+pub use endpoints::{EndpointInput, EndpointPatch};
+pub use engine::Published;
+pub use error::{Error, FieldError};
+pub use event_types::{EventTypeInput, EventTypePatch};
+pub use idempotency::IdempotentRequest;
+pub use keys::Principal;
+pub use messages::{Destination, MessageQuery};
+pub use publish::{MessageInput, PayloadInput, PublishInput};
+pub use readiness::NotReady;
+pub use secrets::RotationInput;
+pub use store::{
+    Application, ApplicationRef, AttemptCursor, AttemptRow, Cursor, Endpoint, EndpointRef,
+    EventTypeRow, Idempotency, MessageDestination, MessageRef, MessageRow, Order, Page,
+    PageRequest, Payload, Scope,
+};
+
+/// What the service works with.
+#[derive(Clone)]
+pub struct Dependencies {
+    /// What is kept.
+    pub store: Arc<dyn store::Store>,
+    /// What publishes and delivers.
+    pub engine: Engine,
+    /// Seals secrets.
+    pub vault: Arc<Vault>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Gives random bytes.
+    pub entropy: Arc<dyn Entropy>,
+    /// Makes ids; shared with the engine, so that ids of one process never repeat.
+    pub ids: Arc<Ids>,
+    /// What callers may send and create.
+    pub limits: Limits,
+    /// Which destinations are allowed.
+    pub addresses: AddressPolicy,
+}
+
+/// The commands and queries. A clone is the same service.
+#[derive(Clone)]
+pub struct Service(Arc<Inner>);
+
+struct Inner {
+    world: Dependencies,
+    /// Due times of resends; it starts with the engine's and goes as that does.
+    schedule: ScheduleClock,
+    keys: keys::Cache,
+    readiness: readiness::Cache,
+    stopping: AtomicBool,
+    /// Held from reading an endpoint's headers to writing them: a patch depends on what it read.
+    headers: tokio::sync::Mutex<()>,
+}
+
+/// Something that was made now, or was there already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Upserted<T> {
+    /// Made now.
+    Created(T),
+    /// Was there: found, or changed.
+    Existing(T),
+}
+
+impl Service {
+    /// Makes the service.
+    pub fn new(dependencies: Dependencies) -> Self {
+        let schedule = ScheduleClock::start(dependencies.clock.as_ref());
+        Self(Arc::new(Inner {
+            world: dependencies,
+            schedule,
+            keys: keys::Cache::default(),
+            readiness: readiness::Cache::default(),
+            stopping: AtomicBool::new(false),
+            headers: tokio::sync::Mutex::new(()),
+        }))
+    }
+
+    /// Returns what callers may send and create.
+    pub fn limits(&self) -> &Limits {
+        &self.0.world.limits
+    }
+
+    fn store(&self) -> &dyn store::Store {
+        self.0.world.store.as_ref()
+    }
+
+    fn engine(&self) -> &Engine {
+        &self.0.world.engine
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.world.clock.now()
+    }
+
+    /// Returns the 128 bits of a fresh id.
+    fn fresh_id(&self, now: Timestamp) -> u128 {
+        let world = &self.0.world;
+        world.ids.next(now, world.entropy.as_ref())
+    }
+}

@@ -1,0 +1,91 @@
+//! Attempts: each try of a delivery and how it ended.
+
+use std::collections::BTreeMap;
+
+use domain::{ApplicationKey, AttemptId, MessageId, OrganizationKey};
+use store::{
+    ApplicationRef, AttemptCursor, AttemptFilter, AttemptRow, EndpointRef, MessageRef, MessageRow,
+    Page, PageRequest,
+};
+
+use crate::Service;
+use crate::error::Error;
+
+/// Which attempts a list wants. Its `endpoint` is set by the service.
+pub type AttemptQuery = AttemptFilter;
+
+impl Service {
+    /// Lists attempts to an endpoint by time.
+    pub async fn attempts_by_endpoint(
+        &self,
+        organization: OrganizationKey,
+        application: &ApplicationRef,
+        endpoint: &EndpointRef,
+        query: &AttemptQuery,
+        page: PageRequest<AttemptCursor>,
+    ) -> Result<Page<AttemptRow, AttemptCursor>, Error> {
+        let endpoint = self.endpoint(organization, application, endpoint).await?;
+        Ok(self
+            .store()
+            .attempts_by_endpoint(endpoint.key, query, page)
+            .await?)
+    }
+
+    /// Lists attempts of a message by time, those to one endpoint only when it is given.
+    pub async fn attempts_by_message(
+        &self,
+        organization: OrganizationKey,
+        (application, message): (&ApplicationRef, &MessageRef),
+        endpoint: Option<&EndpointRef>,
+        query: &AttemptQuery,
+        page: PageRequest<AttemptCursor>,
+    ) -> Result<Page<AttemptRow, AttemptCursor>, Error> {
+        let application = self.application(organization, application).await?.key;
+        let message = self.message_in(application, message).await?.id;
+        let mut query = query.clone();
+        if let Some(endpoint) = endpoint {
+            let found = self.store().endpoint(application, endpoint).await?;
+            query.endpoint = Some(found.ok_or(Error::NotFound("endpoint"))?.key);
+        }
+        Ok(self
+            .store()
+            .attempts_by_message(message, &query, page)
+            .await?)
+    }
+
+    /// Reads one attempt of a message.
+    pub async fn attempt(
+        &self,
+        organization: OrganizationKey,
+        application: &ApplicationRef,
+        message: &MessageRef,
+        attempt: AttemptId,
+    ) -> Result<AttemptRow, Error> {
+        let message = self.message(organization, application, message).await?.id;
+        self.store()
+            .attempt(message, attempt)
+            .await?
+            .ok_or(Error::NotFound("attempt"))
+    }
+
+    /// Reads the messages of some attempts; those that are erased by now are left out.
+    pub async fn messages_of_attempts(
+        &self,
+        organization: OrganizationKey,
+        application: &ApplicationRef,
+        attempts: &[AttemptRow],
+    ) -> Result<BTreeMap<MessageId, MessageRow>, Error> {
+        let application: ApplicationKey = self.application(organization, application).await?.key;
+        let mut messages = BTreeMap::new();
+        for id in attempts.iter().map(|attempt| attempt.message) {
+            if messages.contains_key(&id) {
+                continue;
+            }
+            let by_id = MessageRef::Id(id);
+            if let Some(message) = self.store().message(application, &by_id).await? {
+                messages.insert(id, message);
+            }
+        }
+        Ok(messages)
+    }
+}

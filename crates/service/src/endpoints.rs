@@ -1,0 +1,349 @@
+//! Endpoints: where messages of an application go.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    ApplicationKey, DisabledReason, EndpointId, Limits, OrganizationKey, Subscription, TargetUrl,
+};
+use store::{
+    ApplicationRef, Endpoint, EndpointChange, EndpointRef, Idempotency, NewEndpoint, Page,
+    PageRequest,
+};
+
+use crate::error::Error;
+use crate::fields::Fields;
+use crate::{Service, Upserted};
+
+/// An endpoint as a caller describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndpointInput {
+    /// Where to.
+    pub url: String,
+    /// The caller's own name for it.
+    pub uid: Option<String>,
+    /// For people.
+    pub description: String,
+    /// Whether it gets no messages.
+    pub disabled: bool,
+    /// Only messages of these event types.
+    pub event_types: Option<Vec<String>>,
+    /// Only messages with one of these channels.
+    pub channels: Option<Vec<String>>,
+    /// Messages per second.
+    pub throttle_rate: Option<u16>,
+    /// Whatever the caller keeps here.
+    pub metadata: BTreeMap<String, String>,
+    /// Its signing secret; made here when there is none. Only read when it is created.
+    pub secret: Option<String>,
+    /// Custom headers. Only read when it is created.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// Some fields of an endpoint; `None` leaves a field as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndpointPatch {
+    /// Where to.
+    pub url: Option<String>,
+    /// The caller's own name for it, or none.
+    pub uid: Option<Option<String>>,
+    /// For people.
+    pub description: Option<String>,
+    /// Whether it gets no messages.
+    pub disabled: Option<bool>,
+    /// Only messages of these event types, or of all.
+    pub event_types: Option<Option<Vec<String>>>,
+    /// Only messages with one of these channels, or all.
+    pub channels: Option<Option<Vec<String>>>,
+    /// Messages per second, or no limit.
+    pub throttle_rate: Option<Option<u16>>,
+    /// New metadata, all of it.
+    pub metadata: Option<BTreeMap<String, String>>,
+}
+
+impl From<&EndpointInput> for EndpointPatch {
+    fn from(input: &EndpointInput) -> Self {
+        let input = input.clone();
+        Self {
+            url: Some(input.url),
+            uid: Some(input.uid),
+            description: Some(input.description),
+            disabled: Some(input.disabled),
+            event_types: Some(input.event_types),
+            channels: Some(input.channels),
+            throttle_rate: Some(input.throttle_rate),
+            metadata: Some(input.metadata),
+        }
+    }
+}
+
+impl Service {
+    /// Creates an endpoint.
+    pub async fn create_endpoint(
+        &self,
+        organization: OrganizationKey,
+        application: &ApplicationRef,
+        input: EndpointInput,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Endpoint, Error> {
+        let application = self.application(organization, application).await?.key;
+        self.create_endpoint_in(application, &input, idempotency)
+            .await
+    }
+
+    async fn create_endpoint_in(
+        &self,
+        application: ApplicationKey,
+        input: &EndpointInput,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Endpoint, Error> {
+        let new = self.new_endpoint(application, input, idempotency)?;
+        let endpoint = self.store().create_endpoint(new).await?.into_inner();
+        self.engine().changed(application, Some(endpoint.key));
+        Ok(endpoint)
+    }
+
+    /// Replaces an endpoint, or creates it; its secret and headers stay as they are.
+    ///
+    /// One that is created gets the uid from the input, or else the one it was named by.
+    pub async fn put_endpoint(
+        &self,
+        organization: OrganizationKey,
+        application: &ApplicationRef,
+        endpoint: &EndpointRef,
+        mut input: EndpointInput,
+    ) -> Result<Upserted<Endpoint>, Error> {
+        let application = self.application(organization, application).await?.key;
+        let Some(existing) = self.store().endpoint(application, endpoint).await? else {
+            let EndpointRef::Uid(uid) = endpoint else {
+                return Err(Error::NotFound("endpoint"));
+            };
+            input.uid.get_or_insert_with(|| uid.to_string());
+            let created = self.create_endpoint_in(application, &input, None).await?;
+            return Ok(Upserted::Created(created));
+        };
+        let changed = self.change_endpoint(&existing, (&input).into()).await?;
+        Ok(Upserted::Existing(changed))
+    }
+
+    /// Changes some fields of an endpoint.
+    pub async fn patch_endpoint(
+        &self,
+        organization: OrganizationKey,
+        application: &ApplicationRef,
+        endpoint: &EndpointRef,
+        patch: EndpointPatch,
+    ) -> Result<Endpoint, Error> {
+        let existing = self.endpoint(organization, application, endpoint).await?;
+        self.change_endpoint(&existing, patch).await
+    }
+
+    /// Holds the deliveries of an endpoint, or lets them go.
+    pub async fn pause_endpoint(
+        &self,
+        organization: OrganizationKey,
+        application: &ApplicationRef,
+        endpoint: &EndpointRef,
+        paused: bool,
+    ) -> Result<Endpoint, Error> {
+        let existing = self.endpoint(organization, application, endpoint).await?;
+        let change = EndpointChange {
+            paused: Some(paused),
+            now: self.now(),
+            ..EndpointChange::default()
+        };
+        self.write_endpoint(&existing, change).await
+    }
+
+    /// Reads one endpoint.
+    pub async fn endpoint(
+        &self,
+        organization: OrganizationKey,
+        application: &ApplicationRef,
+        endpoint: &EndpointRef,
+    ) -> Result<Endpoint, Error> {
+        let application = self.application(organization, application).await?.key;
+        self.store()
+            .endpoint(application, endpoint)
+            .await?
+            .ok_or(Error::NotFound("endpoint"))
+    }
+
+    /// Lists endpoints by id.
+    pub async fn endpoints(
+        &self,
+        organization: OrganizationKey,
+        application: &ApplicationRef,
+        page: PageRequest<EndpointId>,
+    ) -> Result<Page<Endpoint>, Error> {
+        let application = self.application(organization, application).await?.key;
+        Ok(self.store().endpoints(application, page).await?)
+    }
+
+    /// Deletes an endpoint.
+    pub async fn delete_endpoint(
+        &self,
+        organization: OrganizationKey,
+        application: &ApplicationRef,
+        endpoint: &EndpointRef,
+    ) -> Result<(), Error> {
+        let application = self.application(organization, application).await?.key;
+        let now = self.now();
+        let deleted = self
+            .store()
+            .delete_endpoint(application, endpoint, now)
+            .await?;
+        self.engine().changed(application, Some(deleted.key));
+        Ok(())
+    }
+
+    async fn change_endpoint(
+        &self,
+        existing: &Endpoint,
+        patch: EndpointPatch,
+    ) -> Result<Endpoint, Error> {
+        let mut fields = Fields::default();
+        let mut checked = self.endpoint_change(&mut fields, patch);
+        fields.check()?;
+        // An update that says again what is so must not replace the reason.
+        let is_disabling = matches!(checked.change.disabled, Some(Some(_)));
+        if is_disabling && existing.disabled.is_some() {
+            checked.change.disabled = None;
+        }
+        // The two filters are stored as one value; the one not given stays.
+        if let Some((types, channels)) = checked.subscription.take() {
+            let current = &existing.subscription;
+            checked.change.subscription = Some(Subscription {
+                event_types: types.unwrap_or_else(|| current.event_types.clone()),
+                channels: channels.unwrap_or_else(|| current.channels.clone()),
+            });
+        }
+        self.write_endpoint(existing, checked.change).await
+    }
+
+    /// Stores a change and tells the engine before anybody is answered.
+    pub(crate) async fn write_endpoint(
+        &self,
+        existing: &Endpoint,
+        change: EndpointChange,
+    ) -> Result<Endpoint, Error> {
+        let by_id = EndpointRef::Id(existing.id);
+        let changed = self
+            .store()
+            .update_endpoint(existing.application, &by_id, change)
+            .await?;
+        self.engine()
+            .changed(existing.application, Some(existing.key));
+        Ok(changed)
+    }
+
+    fn new_endpoint(
+        &self,
+        application: ApplicationKey,
+        input: &EndpointInput,
+        idempotency: Option<Idempotency>,
+    ) -> Result<NewEndpoint, Error> {
+        let mut fields = Fields::default();
+        let checked = self.endpoint_change(&mut fields, input.into());
+        let secret = self.secret_or_fresh(&mut fields, "secret", input.secret.as_deref());
+        self.check_headers(&mut fields, &input.headers);
+        fields.check()?;
+
+        let change = checked.change;
+        let id = EndpointId::from_bits(self.fresh_id(change.now));
+        let (types, channels) = checked.subscription.unwrap_or_default();
+        Ok(NewEndpoint {
+            application,
+            id,
+            uid: change.uid.flatten(),
+            url: change.url.expect("given, and there were no faults"),
+            description: change.description.unwrap_or_default(),
+            disabled: change.disabled.flatten(),
+            subscription: Subscription {
+                event_types: types.flatten(),
+                channels: channels.flatten(),
+            },
+            throttle_rate: change.throttle_rate.flatten(),
+            metadata: change.metadata.unwrap_or_default(),
+            headers: self.seal_headers(id, &input.headers),
+            secret: self.seal_secret(id, &secret.expect("made, and there were no faults")),
+            endpoints_max: self.limits().endpoints_per_application as u64,
+            now: change.now,
+            idempotency,
+        })
+    }
+
+    fn endpoint_change(&self, fields: &mut Fields, patch: EndpointPatch) -> Checked {
+        let limits = self.limits();
+        let url = patch.url.and_then(|url| self.check_url(fields, &url));
+        let uid = patch
+            .uid
+            .map(|uid| fields.uid(uid.as_deref(), EndpointId::looks_like));
+        if let Some(description) = &patch.description {
+            fields.text("description", description, 0, limits.description_chars);
+        }
+        fields.throttle_rate(patch.throttle_rate.flatten());
+        if let Some(metadata) = &patch.metadata {
+            fields.metadata(metadata, limits);
+        }
+        let event_types = patch.event_types.map(|given| {
+            given.map(|types| filter(fields, "eventTypes", &types, limits, Fields::event_types))
+        });
+        let channels = patch.channels.map(|given| {
+            given.map(|names| filter(fields, "channels", &names, limits, Fields::channels))
+        });
+        let subscription =
+            (event_types.is_some() || channels.is_some()).then_some((event_types, channels));
+        Checked {
+            subscription,
+            change: EndpointChange {
+                uid,
+                url,
+                disabled: patch
+                    .disabled
+                    .map(|disabled| disabled.then_some(DisabledReason::Requested)),
+                description: patch.description,
+                throttle_rate: patch.throttle_rate,
+                metadata: patch.metadata,
+                now: self.now(),
+                ..EndpointChange::default()
+            },
+        }
+    }
+
+    fn check_url(&self, fields: &mut Fields, url: &str) -> Option<TargetUrl> {
+        let max = self.limits().url_chars;
+        if url.len() > max {
+            fields.fault(&["url"], format!("has more than {max} characters"));
+            return None;
+        }
+        let url = fields.take(&["url"], TargetUrl::parse(url))?;
+        fields.take(&["url"], self.0.world.addresses.check_url(&url))?;
+        Some(url)
+    }
+}
+
+/// The filters of a patch: not given, none, or these.
+type Filters = (
+    Option<Option<Vec<domain::EventType>>>,
+    Option<Option<Vec<domain::Channel>>>,
+);
+
+/// A patch that was checked, with what still depends on how the endpoint is now.
+struct Checked {
+    subscription: Option<Filters>,
+    change: EndpointChange,
+}
+
+/// Parses a filter. An empty one would match nothing or everything, depending on who reads it.
+fn filter<T>(
+    fields: &mut Fields,
+    field: &str,
+    given: &[String],
+    limits: &Limits,
+    parse: impl Fn(&mut Fields, &[String], &Limits) -> Vec<T>,
+) -> Vec<T> {
+    if given.is_empty() {
+        fields.fault(&[field], "must have at least one item, or be null");
+    }
+    parse(fields, given, limits)
+}

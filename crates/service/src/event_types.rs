@@ -1,0 +1,183 @@
+//! Event types: the catalogue of what an organization publishes.
+
+use domain::{EventType, OrganizationKey};
+use store::{EventTypeChange, EventTypeRow, Idempotency, NewEventType, Page, PageRequest};
+
+use crate::error::Error;
+use crate::fields::Fields;
+use crate::{Service, Upserted};
+
+/// An event type as a caller describes it, all but its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventTypeInput {
+    /// For people.
+    pub description: String,
+    /// Hidden from lists.
+    pub archived: bool,
+    /// Still sent, no longer recommended.
+    pub deprecated: bool,
+    /// Shown only to those who have this flag.
+    pub feature_flag: Option<String>,
+    /// JSON Schemas by version, as the text of a JSON object.
+    pub schemas: Option<String>,
+}
+
+/// Some fields of an event type; `None` leaves a field as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventTypePatch {
+    /// For people.
+    pub description: Option<String>,
+    /// Hidden from lists.
+    pub archived: Option<bool>,
+    /// Still sent, no longer recommended.
+    pub deprecated: Option<bool>,
+    /// A flag, or none.
+    pub feature_flag: Option<Option<String>>,
+    /// JSON Schemas by version, as the text of a JSON object, or none.
+    pub schemas: Option<Option<String>>,
+}
+
+impl From<EventTypeInput> for EventTypePatch {
+    fn from(input: EventTypeInput) -> Self {
+        Self {
+            description: Some(input.description),
+            archived: Some(input.archived),
+            deprecated: Some(input.deprecated),
+            feature_flag: Some(input.feature_flag),
+            schemas: Some(input.schemas),
+        }
+    }
+}
+
+impl Service {
+    /// Creates an event type, or revives an archived one.
+    pub async fn create_event_type(
+        &self,
+        organization: OrganizationKey,
+        name: &str,
+        input: EventTypeInput,
+        idempotency: Option<Idempotency>,
+    ) -> Result<EventTypeRow, Error> {
+        let name = EventType::parse(name).map_err(|error| Error::field(&["name"], error))?;
+        let change = self.event_type_change(input.into())?;
+        let new = NewEventType {
+            organization,
+            name,
+            description: change.description.unwrap_or_default(),
+            archived: change.archived.unwrap_or_default(),
+            deprecated: change.deprecated.unwrap_or_default(),
+            feature_flag: change.feature_flag.flatten(),
+            schemas: change.schemas.flatten(),
+            now: change.now,
+            idempotency,
+        };
+        Ok(self.store().create_event_type(new).await?.into_inner())
+    }
+
+    /// Replaces an event type, or creates it.
+    pub async fn put_event_type(
+        &self,
+        organization: OrganizationKey,
+        name: &EventType,
+        input: EventTypeInput,
+    ) -> Result<Upserted<EventTypeRow>, Error> {
+        let patch = input.clone().into();
+        match self.patch_event_type(organization, name, patch).await {
+            Ok(changed) => Ok(Upserted::Existing(changed)),
+            Err(Error::NotFound(_)) => {
+                let created = self
+                    .create_event_type(organization, name.as_str(), input, None)
+                    .await?;
+                Ok(Upserted::Created(created))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Changes some fields of an event type.
+    pub async fn patch_event_type(
+        &self,
+        organization: OrganizationKey,
+        name: &EventType,
+        patch: EventTypePatch,
+    ) -> Result<EventTypeRow, Error> {
+        let change = self.event_type_change(patch)?;
+        Ok(self
+            .store()
+            .update_event_type(organization, name, change)
+            .await?)
+    }
+
+    /// Reads one event type, archived or not.
+    pub async fn event_type(
+        &self,
+        organization: OrganizationKey,
+        name: &EventType,
+    ) -> Result<EventTypeRow, Error> {
+        self.store()
+            .event_type(organization, name)
+            .await?
+            .ok_or(Error::NotFound("event type"))
+    }
+
+    /// Lists event types by name, archived ones only when asked for.
+    pub async fn event_types(
+        &self,
+        organization: OrganizationKey,
+        with_archived: bool,
+        page: PageRequest<EventType>,
+    ) -> Result<Page<EventTypeRow>, Error> {
+        Ok(self
+            .store()
+            .event_types(organization, with_archived, page)
+            .await?)
+    }
+
+    /// Archives an event type, or erases it when `expunge`.
+    pub async fn delete_event_type(
+        &self,
+        organization: OrganizationKey,
+        name: &EventType,
+        expunge: bool,
+    ) -> Result<(), Error> {
+        let now = self.now();
+        Ok(self
+            .store()
+            .delete_event_type(organization, name, expunge, now)
+            .await?)
+    }
+
+    fn event_type_change(&self, patch: EventTypePatch) -> Result<EventTypeChange, Error> {
+        let limits = self.limits();
+        let mut fields = Fields::default();
+        if let Some(description) = &patch.description {
+            fields.text("description", description, 0, limits.description_chars);
+        }
+        if let Some(Some(flag)) = &patch.feature_flag {
+            // A flag is written like an event type.
+            fields.take(&["featureFlag"], EventType::parse(flag));
+        }
+        if let Some(Some(schemas)) = &patch.schemas {
+            check_schemas(&mut fields, schemas, limits.schema_bytes);
+        }
+        fields.check()?;
+        Ok(EventTypeChange {
+            description: patch.description,
+            archived: patch.archived,
+            deprecated: patch.deprecated,
+            feature_flag: patch.feature_flag,
+            schemas: patch.schemas,
+            now: self.now(),
+        })
+    }
+}
+
+fn check_schemas(fields: &mut Fields, schemas: &str, bytes_max: usize) {
+    let bytes = schemas.len();
+    if bytes > bytes_max {
+        let msg = format!("has {bytes} bytes; at most {bytes_max} are allowed");
+        fields.fault(&["schemas"], msg);
+    } else if domain::json_nesting_exceeds(schemas.as_bytes()) {
+        fields.fault(&["schemas"], "is nested too deeply");
+    }
+}

@@ -1,0 +1,62 @@
+//! Idempotency keys: how a repeated request is recognised.
+
+use aws_lc_rs::digest::{Context, SHA256};
+use domain::OrganizationKey;
+use store::{Idempotency, IdempotencyKind};
+
+use crate::Service;
+use crate::error::Error;
+
+/// A request that carries an idempotency key.
+#[derive(Clone, Copy, Debug)]
+pub struct IdempotentRequest<'a> {
+    /// The key, as the caller chose it.
+    pub key: &'a [u8],
+    /// The method.
+    pub method: &'a str,
+    /// The path, without the query.
+    pub path: &'a str,
+    /// The body's bytes.
+    pub body: &'a [u8],
+}
+
+impl Service {
+    /// Turns a request's key into what the store compares.
+    ///
+    /// Only hashes are kept: a key is the caller's own text and may say anything.
+    pub fn idempotency(
+        &self,
+        organization: OrganizationKey,
+        request: &IdempotentRequest<'_>,
+    ) -> Result<Idempotency, Error> {
+        let bytes = request.key.len();
+        let max = self.limits().idempotency_key_bytes;
+        if bytes == 0 || bytes > max {
+            let msg = format!("has {bytes} bytes; 1 to {max} are allowed");
+            return Err(Error::field(&["header", "idempotency-key"], msg));
+        }
+        // Client libraries make such a key for each call, to repeat it within seconds.
+        let kind = if request.key.starts_with(b"auto_") {
+            IdempotencyKind::Automatic
+        } else {
+            IdempotencyKind::Chosen
+        };
+        let [method, path] = [request.method.as_bytes(), request.path.as_bytes()];
+        Ok(Idempotency {
+            kind,
+            key: hash(&[&organization.0.to_be_bytes(), request.key]),
+            fingerprint: hash(&[method, path, request.body]),
+        })
+    }
+}
+
+/// Returns half of the SHA-256 of the parts, each with its length in front.
+fn hash(parts: &[&[u8]]) -> [u8; 16] {
+    let mut context = Context::new(&SHA256);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    let digest = context.finish();
+    *digest.as_ref().first_chunk().expect("SHA-256 has 32 bytes")
+}
