@@ -1,1 +1,86 @@
-//! (see crate docs)
+//! The commands that a person types against a running server, or against nothing at all.
+//!
+//! Everything here reaches a server through its public API only, so that each command works the
+//! same from a laptop as on the server itself. `out` is for what was asked for, `err` for how it
+//! went; both are handed in, so that a test reads what a person would see.
+//!
+//! - `send` publishes a message, `api` makes any other call.
+//! - `sink` is a receiver that behaves as badly as it is told to; [`sink::Sink`] is the same for
+//!   tests and for `posthaste dev`.
+//! - `verify`, `sign` and `keygen` are Standard Webhooks by hand.
+//!
+//! What is not here: anything that opens the store, and the binary itself.
+
+mod api;
+mod client;
+mod exit;
+mod keygen;
+mod send;
+mod sign;
+pub mod sink;
+mod text;
+mod verify;
+mod world;
+
+use std::io::{Read, Write};
+
+pub use api::ApiArgs;
+pub use client::ServerArgs;
+pub use exit::Exit;
+pub use keygen::KeygenArgs;
+pub use send::SendArgs;
+pub use sign::SignArgs;
+pub use sink::SinkArgs;
+pub use text::Hidden;
+pub use verify::VerifyArgs;
+
+use exit::Failure;
+
+/// The commands of a client; the binary's own commands stand beside them.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    Send(SendArgs),
+    Sink(SinkArgs),
+    Verify(VerifyArgs),
+    Sign(SignArgs),
+    Keygen(KeygenArgs),
+    Api(ApiArgs),
+}
+
+/// Where a command reads from and writes to.
+pub struct Streams<'a> {
+    /// Standard input: a payload or a body, where the command asks for one.
+    pub input: &'a mut dyn Read,
+    /// Standard output: what was asked for.
+    pub out: &'a mut dyn Write,
+    /// Standard error: how it went.
+    pub err: &'a mut dyn Write,
+}
+
+/// Runs a command to its end. Failures have been told to the person when this returns.
+///
+/// Needs a tokio runtime with I/O and time enabled; one thread is enough.
+pub async fn run(command: Command, streams: &mut Streams<'_>) -> Exit {
+    let wants_json = match &command {
+        Command::Send(args) => args.wants_json(),
+        Command::Api(_) => true,
+        _ => false,
+    };
+    let result = match command {
+        Command::Send(args) => send::run(args, streams).await,
+        Command::Sink(args) => sink::run(args, streams).await,
+        Command::Verify(args) => verify::run(&args, streams),
+        Command::Sign(args) => sign::run(&args, streams),
+        Command::Keygen(args) => keygen::run(&args, streams),
+        Command::Api(args) => api::run(args, streams).await,
+    };
+    match result {
+        Ok(exit) => exit,
+        Err(failure) => failure.tell(wants_json, streams),
+    }
+}
+
+type Outcome = Result<Exit, Failure>;
+
+#[cfg(test)]
+mod tests;
