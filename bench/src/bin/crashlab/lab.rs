@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use crate::Common;
 use crate::ledger::{Durability, Ledger, read_deliveries, read_publishes};
 use crate::message::{ENDPOINTS, Messages, secret};
-use crate::oracle::{Evidence, Limits, Verdict, judge};
+use crate::oracle::{Evidence, Kill, Limits, Verdict, judge};
 use crate::producer::{Producer, Running};
 use crate::receiver;
 use crate::tracker::Tracker;
@@ -42,7 +42,7 @@ pub(crate) struct Lab {
     stop_receiver: oneshot::Sender<()>,
     /// How long each start took.
     starts: Vec<Duration>,
-    kills: Vec<u64>,
+    kills: Vec<Kill>,
     /// What the modes object to, besides the oracle.
     pub(crate) objections: Vec<String>,
 }
@@ -171,9 +171,14 @@ impl Lab {
     /// Kills the server and starts it again.
     pub(crate) fn kill_and_start(&mut self) -> anyhow::Result<()> {
         let server = self.take_server()?;
-        self.kills.push(now_nanos());
+        let at = now_nanos();
         server.kill()?;
-        self.start_server()
+        self.start_server()?;
+        self.kills.push(Kill {
+            at,
+            ready: now_nanos(),
+        });
+        Ok(())
     }
 
     /// Tells the producer to stop, and waits until every publish has its answer.

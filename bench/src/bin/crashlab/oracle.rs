@@ -14,8 +14,17 @@ pub(crate) struct Evidence {
     pub(crate) messages: Messages,
     pub(crate) publishes: Vec<Publish>,
     pub(crate) deliveries: Vec<Delivery>,
-    /// When the server was killed, in order; nanoseconds since 1970.
-    pub(crate) kills: Vec<u64>,
+    /// In order.
+    pub(crate) kills: Vec<Kill>,
+}
+
+/// A kill, from just before it to the readiness of the next process, in nanoseconds since 1970.
+///
+/// What the old process sent may be read in between, and noted with a time after the kill.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kill {
+    pub(crate) at: u64,
+    pub(crate) ready: u64,
 }
 
 /// What is tolerated.
@@ -140,12 +149,16 @@ fn nothing_else_arrived(
 
 /// I2: the same bytes everywhere, which are those that were published, rightly signed.
 fn bytes_are_those_published(verdict: &mut Verdict, evidence: &Evidence) {
-    let (mut altered, mut unsigned) = (Vec::new(), Vec::new());
+    let (mut altered, mut unsigned, mut shared) = (Vec::new(), Vec::new(), Vec::new());
+    let mut owners: HashMap<&str, u64> = HashMap::new();
     for delivery in &evidence.deliveries {
         // One of unknown origin has been objected to already.
         let Some(sequence) = delivery.sequence else {
             continue;
         };
+        if *owners.entry(&delivery.id).or_insert(sequence) != sequence {
+            shared.push(delivery.id.clone());
+        }
         let payload = evidence.messages.payload(sequence);
         if hash(&payload) != delivery.hash {
             altered.push(delivery.id.clone());
@@ -159,6 +172,7 @@ fn bytes_are_those_published(verdict: &mut Verdict, evidence: &Evidence) {
             unsigned.push(delivery.id.clone());
         }
     }
+    verdict.object("delivered under the id of another message", &shared);
     verdict.object("delivered with other bytes", &altered);
     verdict.object("delivered with a wrong signature", &unsigned);
 }
@@ -172,8 +186,12 @@ fn repeats_go_back_to_kills(verdict: &mut Verdict, evidence: &Evidence, limits: 
         let earlier = last.insert((&delivery.id, delivery.endpoint), delivery.at);
         let Some(earlier) = earlier else { continue };
         verdict.repeats += 1;
-        let kill = evidence.kills.partition_point(|at| *at < earlier);
-        if evidence.kills.get(kill).is_some_and(|at| *at < delivery.at) {
+        let kill = evidence.kills.partition_point(|kill| kill.ready < earlier);
+        if evidence
+            .kills
+            .get(kill)
+            .is_some_and(|kill| kill.at <= delivery.at)
+        {
             *per_kill.entry(kill).or_default() += 1;
         } else {
             unexplained.push(format!("{} at {}", delivery.id, delivery.endpoint));

@@ -11,7 +11,10 @@ const MESSAGES: Messages = Messages {
     seed: 1,
     size_min: 64,
 };
-const KILL: u64 = 100;
+const KILL: Kill = Kill {
+    at: 100,
+    ready: 110,
+};
 const LIMITS: Limits = Limits {
     repeats_per_kill: 2,
     repeats_share: 1.0,
@@ -195,6 +198,29 @@ fn other_bytes_and_wrong_signatures_are_objected_to() {
             "1 delivered with a wrong signature: msg_1"
         ]
     );
+}
+
+#[test]
+fn an_id_that_two_messages_share_is_objected_to() {
+    let mut deliveries = [everywhere(1, 10), everywhere(2, 10)].concat();
+    for delivery in &mut deliveries {
+        delivery.id = "msg_1".into();
+    }
+
+    let found = violations(vec![accepted(1)], deliveries);
+
+    let expected = "3 delivered under the id of another message: msg_1, msg_1, msg_1";
+    assert!(found.contains(&expected.to_owned()), "{found:?}");
+}
+
+#[test]
+fn a_delivery_read_just_after_the_kill_may_still_be_the_old_process_s() {
+    let deliveries = [everywhere(1, 105), vec![delivery(1, 0, 120)]].concat();
+
+    let verdict = judge(&evidence(vec![accepted(1)], deliveries), LIMITS);
+
+    assert_eq!(verdict.violations, Vec::<String>::new());
+    assert_eq!((verdict.repeats, verdict.repeats_peak), (1, 1));
 }
 
 #[test]
