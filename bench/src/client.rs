@@ -46,6 +46,11 @@ impl Connection {
         })
     }
 
+    /// Says whether the other side has closed it, so that nothing can be sent any more.
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
     /// Posts JSON to `path`, with one more header if given, and reads the whole answer.
     pub async fn post(
         &mut self,

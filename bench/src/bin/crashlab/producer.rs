@@ -173,7 +173,8 @@ impl Desk {
         &self,
         connection: &'a mut Option<Connection>,
     ) -> Option<&'a mut Connection> {
-        if connection.is_none() {
+        // One that died while it was idle says nothing about the publish it would have carried.
+        if connection.as_ref().is_none_or(Connection::is_closed) {
             *connection = Connection::open(self.producer.address, ADMIN_KEY)
                 .await
                 .ok();
