@@ -403,3 +403,48 @@ fn idle_max(headers: &HeaderMap) -> Option<Duration> {
     let kept_for = Duration::from_secs(seconds.trim().parse::<u32>().ok()?.into());
     Some(kept_for.saturating_sub(MARGIN))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_url_that_can_be_saved_can_be_sent(
+            text in "https?://[a-z0-9é._-]{1,12}(:[0-9]{1,5})?(/\\PC{0,40})?(\\?\\PC{0,40})?",
+        ) {
+            if let Ok(target) = TargetUrl::parse(&text) {
+                let address = RequestAddress::new(&Arc::new(target.clone())).unwrap();
+                prop_assert_eq!(address.uri.to_string(), target.path_and_query());
+            }
+        }
+    }
+
+    fn keep_alive(value: &'static str) -> Option<Duration> {
+        let mut headers = HeaderMap::new();
+        headers.insert("keep-alive", HeaderValue::from_static(value));
+        idle_max(&headers)
+    }
+
+    #[test]
+    fn the_peers_idle_time_is_taken_with_a_margin() {
+        assert_eq!(keep_alive("timeout=5"), Some(Duration::from_secs(4)));
+        assert_eq!(
+            keep_alive("max=100, timeout=15"),
+            Some(Duration::from_secs(14))
+        );
+        assert_eq!(keep_alive("timeout=1"), Some(Duration::ZERO));
+        for value in [
+            "",
+            "max=100",
+            "timeout=",
+            "timeout=-1",
+            "timeout=99999999999",
+            "soon",
+        ] {
+            assert_eq!(keep_alive(value), None, "{value}");
+        }
+    }
+}

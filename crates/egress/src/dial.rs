@@ -122,7 +122,7 @@ mod tests {
         let deadline = now + Duration::from_secs(4);
         assert_eq!(share_of(deadline, now, 0), deadline);
         assert_eq!(share_of(deadline, now, 3), now + Duration::from_secs(1));
-        let late = now + Duration::from_secs(60);
+        let late = now + Duration::from_mins(1);
         assert_eq!(share_of(late, now, 1), now + PATIENCE);
         assert_eq!(share_of(now, now + PATIENCE, 1), now + PATIENCE);
     }

@@ -79,7 +79,7 @@ impl SystemResolver {
         const TRY_TIMEOUT_MAX: Duration = Duration::from_millis(1_500);
         const TRIES: usize = 2;
         // A moved destination is found, and a mended name works, within minutes.
-        const POSITIVE_TTL_MAX: Duration = Duration::from_secs(300);
+        const POSITIVE_TTL_MAX: Duration = Duration::from_mins(5);
         const NEGATIVE_TTL_MAX: Duration = Duration::from_secs(30);
         // Names whose server hangs must not use up the queries of all others.
         const QUERIES_IN_FLIGHT_MAX: usize = 1_024;

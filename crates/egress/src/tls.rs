@@ -86,7 +86,7 @@ fn verifier(
 fn built_in_roots(
     extra_roots: Vec<CertificateDer<'static>>,
 ) -> Result<RootCertStore, InvalidRoots> {
-    let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let mut roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
     for root in extra_roots {
         roots.add(root).map_err(|error| InvalidRoots {
             reason: error.to_string(),

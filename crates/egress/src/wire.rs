@@ -238,42 +238,33 @@ impl Heads {
             self.place = match (self.place, byte) {
                 (Place::Final, _) => return Ok(()),
                 // Empty lines before a status line are skipped by the parser as well.
-                (Place::StatusLine { seen: 0 }, b'\r' | b'\n') => self.place,
-                (
-                    Place::StatusLine {
-                        seen: Self::STATUS_AT,
-                    },
-                    b'1',
-                ) => {
-                    self.interim += 1;
-                    if self.interim > INTERIM_ANSWERS_MAX {
-                        let error = "more interim answers (1xx) than are skipped";
-                        return Err(io::Error::new(io::ErrorKind::InvalidData, error));
-                    }
-                    let line_is_empty = false;
-                    Place::Interim { line_is_empty }
+                (Place::StatusLine { seen: 0 }, b'\r' | b'\n') | (Place::Interim { .. }, b'\r') => {
+                    self.place
                 }
-                (
-                    Place::StatusLine {
-                        seen: Self::STATUS_AT,
-                    },
-                    _,
-                ) => Place::Final,
-                (Place::StatusLine { seen }, _) => Place::StatusLine { seen: seen + 1 },
-                (
+                (Place::StatusLine { seen }, _) if seen < Self::STATUS_AT => {
+                    Place::StatusLine { seen: seen + 1 }
+                }
+                (Place::StatusLine { .. }, b'1') => {
+                    self.count_interim()?;
                     Place::Interim {
-                        line_is_empty: true,
-                    },
-                    b'\n',
-                ) => Place::default(),
-                (Place::Interim { .. }, b'\n') => Place::Interim {
-                    line_is_empty: true,
-                },
-                (Place::Interim { .. }, b'\r') => self.place,
-                (Place::Interim { .. }, _) => Place::Interim {
-                    line_is_empty: false,
+                        line_is_empty: false,
+                    }
+                }
+                (Place::StatusLine { .. }, _) => Place::Final,
+                (Place::Interim { line_is_empty }, b'\n') if line_is_empty => Place::default(),
+                (Place::Interim { .. }, byte) => Place::Interim {
+                    line_is_empty: byte == b'\n',
                 },
             };
+        }
+        Ok(())
+    }
+
+    fn count_interim(&mut self) -> io::Result<()> {
+        self.interim += 1;
+        if self.interim > INTERIM_ANSWERS_MAX {
+            let error = "more interim answers (1xx) than are skipped";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
         }
         Ok(())
     }

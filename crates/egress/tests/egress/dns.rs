@@ -10,7 +10,7 @@ use posthaste_egress::{Client, Config, Resolve, ResolveError, SystemResolver};
 use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
-use crate::support::{OK, Receiver, config, connect, post, url};
+use crate::support::{LATE, OK, Receiver, config, connect, post, url};
 
 const NXDOMAIN: u8 = 3;
 const SERVFAIL: u8 = 2;
@@ -209,10 +209,10 @@ async fn b4_aliases_in_a_circle_end_and_one_server_that_is_silent_hurts_nobody_e
         .unwrap();
 
     assert_eq!(healthy.status, 200);
-    assert!(start.elapsed().as_secs() < 1);
+    assert!(start.elapsed() < LATE);
     assert_ne!(circle.class, ErrorClass::Internal);
     for silent in silent {
         assert_eq!(silent.await.unwrap(), ErrorClass::DnsFailed);
     }
-    assert!(start.elapsed().as_millis() < 5_250);
+    assert!(start.elapsed().as_secs() < 6);
 }

@@ -4,6 +4,7 @@
     clippy::disallowed_types,
     reason = "the other end of the connections is here"
 )]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod addresses;
 mod dns;

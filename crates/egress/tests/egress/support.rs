@@ -23,6 +23,9 @@ pub(crate) const AMPLE: Duration = Duration::from_secs(10);
 /// Short enough for tests of what never comes.
 pub(crate) const BRIEF: Duration = Duration::from_millis(200);
 
+/// Later than anything that ends after `BRIEF`, on a busy machine too.
+pub(crate) const LATE: Duration = Duration::from_secs(2);
+
 /// A listener that runs a script on each connection.
 pub(crate) struct Receiver {
     pub(crate) address: SocketAddr,
