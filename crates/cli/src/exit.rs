@@ -116,7 +116,7 @@ impl Failure {
             .and_then(|problem| problem["code"].as_str());
         let code = code.map_or_else(String::new, |code| format!(", {code}"));
         let hint = (status == 401).then_some(
-            "give a key by --token, or in POSTHASTE_TOKEN; the server prints one when it first runs",
+            "give a key by --token or in POSTHASTE_TOKEN; the server prints one when it first runs",
         );
         Self {
             exit: Exit::of_status(status),

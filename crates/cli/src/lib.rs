@@ -36,7 +36,8 @@ pub use verify::VerifyArgs;
 
 use exit::Failure;
 
-/// The commands of a client; the binary's own commands stand beside them.
+// The commands of a client; the binary's own commands stand beside them. This is no doc comment
+// because clap would print it as what the whole binary is about.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     Send(SendArgs),

@@ -232,9 +232,8 @@ impl Waiting<'_> {
         let mut iterator = String::new();
         loop {
             let (app, message) = (encoded(&self.args.app), encoded(self.message));
-            let path = format!(
-                "/api/v1/app/{app}/msg/{message}/endpoint?limit=250&expanded_statuses=true{iterator}"
-            );
+            let query = format!("limit=250&expanded_statuses=true{iterator}");
+            let path = format!("/api/v1/app/{app}/msg/{message}/endpoint?{query}");
             let answer = self.client.call(Call::get(path)).await?;
             let page = waited.add(answer)?;
             match page.iterator {

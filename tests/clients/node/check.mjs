@@ -3,15 +3,16 @@
 // Node before 19 keeps this to itself, and the clients expect it to be global.
 globalThis.crypto ??= (await import("node:crypto")).webcrypto;
 
-/** The clients are installed elsewhere: the folder is in NODE_MODULES, or found as usual. */
+/** The clients are installed elsewhere: POSTHASTE_TEST_NODE_MODULES says in which folder. */
 export async function load(name) {
   const { createRequire } = await import("node:module");
   const { pathToFileURL } = await import("node:url");
   const { readFileSync } = await import("node:fs");
-  const folder = process.env.POSTHASTE_TEST_NODE_MODULES;
-  if (!folder) {
+  const { resolve } = await import("node:path");
+  if (!process.env.POSTHASTE_TEST_NODE_MODULES) {
     return import(name);
   }
+  const folder = resolve(process.env.POSTHASTE_TEST_NODE_MODULES);
   const manifest = JSON.parse(readFileSync(`${folder}/${name}/package.json`, "utf8"));
   const main = `${folder}/${name}/${manifest.main}`;
   return manifest.type === "module"

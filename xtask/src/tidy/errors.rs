@@ -1,6 +1,6 @@
 //! Every error has a page, and every page an error.
 //!
-//! The slugs are those of the list `SLUGS` in the source of the crate `api`; the page of `x` is
+//! The slugs are the strings in the function `slug` of the crate `api`; the page of `x` is
 //! `docs/errors/x.md`. Clients are sent to that page, so a missing one is a broken promise, and
 //! one too many describes what cannot happen.
 
@@ -10,17 +10,17 @@ use super::{File, Violation};
 
 const API: &str = "crates/api/src/";
 const PAGES: &str = "docs/errors/";
-/// How the list starts: `pub const SLUGS: [&str; 3] = [` or `pub const SLUGS: &[&str] = &[`.
-const LIST: &str = "const SLUGS:";
+/// The function that says the slug of each error, by a `match` with one string an arm.
+const FUNCTION: &str = "const fn slug(";
 
-/// Checks the list against the pages, both ways.
+/// Checks the slugs against the pages, both ways.
 pub(crate) fn check(files: &[File]) -> Vec<Violation> {
-    let list = files
+    let source = files
         .iter()
-        .find(|file| file.path.starts_with(API) && file.text.contains(LIST));
-    let slugs = list.map(|file| slugs(&file.text)).unwrap_or_default();
+        .find(|file| file.path.starts_with(API) && file.text.contains(FUNCTION));
+    let slugs = source.map(|file| slugs(&file.text)).unwrap_or_default();
     let pages: BTreeSet<&str> = files.iter().filter_map(|file| page(&file.path)).collect();
-    let place = list.map_or(API, |file| &file.path);
+    let place = source.map_or(API, |file| &file.path);
     let unexplained = slugs
         .iter()
         .filter(|slug| !pages.contains(*slug))
@@ -37,10 +37,15 @@ fn page(path: &str) -> Option<&str> {
     (name != "README").then_some(name)
 }
 
-/// The strings between the brackets of the list.
+/// The strings in the function's body.
 fn slugs(text: &str) -> BTreeSet<&str> {
-    let list = text.split_once(LIST).expect("the file was found by it").1;
-    let values = list.split_once('=').map_or("", |(_, values)| values);
-    let values = values.split_once("];").map_or(values, |(values, _)| values);
-    values.split('"').skip(1).step_by(2).collect()
+    let after = text
+        .split_once(FUNCTION)
+        .expect("the file was found by it")
+        .1;
+    // The closing brace of a method, as rustfmt lays it out.
+    let body = after
+        .split_once("\n    }\n")
+        .map_or(after, |(body, _)| body);
+    body.split('"').skip(1).step_by(2).collect()
 }

@@ -333,10 +333,22 @@ fn a_gap_or_a_repeat_in_the_migrations_is_found() {
 
 #[test]
 fn errors_and_their_pages_must_match_both_ways() {
-    let source = "pub const SLUGS: [&str; 2] = [\n    \"not_found\",\n    \"conflict\",\n];\n";
+    let source = "impl Code {
+    pub const fn slug(self) -> &'static str {
+        match self {
+            Self::NotFound => \"not_found\",
+            Self::Conflict => \"conflict\",
+        }
+    }
+
+    fn detail() -> &'static str {
+        \"other\"
+    }
+}
+";
 
     let found = errors::check(&[
-        file("crates/api/src/error.rs", source),
+        file("crates/api/src/problem.rs", source),
         file("docs/errors/not_found.md", ""),
         file("docs/errors/haunted.md", ""),
         file("docs/errors/README.md", ""),
@@ -345,7 +357,7 @@ fn errors_and_their_pages_must_match_both_ways() {
     assert_eq!(
         whats(found),
         [
-            "crates/api/src/error.rs: `conflict` has no page docs/errors/conflict.md",
+            "crates/api/src/problem.rs: `conflict` has no page docs/errors/conflict.md",
             "docs/errors/haunted.md: is the page of no error",
         ]
     );

@@ -70,7 +70,10 @@ async fn every_option_is_a_field_or_a_header() {
     assert_eq!(asked.header("idempotency-key"), Some("key-1"));
     assert_eq!(
         asked.body,
-        r#"{"eventType":"x","payload":{},"eventId":"evt_1","deliverAt":"2030-01-01T00:00:00.000000Z","channels":["a","b"]}"#
+        concat!(
+            r#"{"eventType":"x","payload":{},"eventId":"evt_1","#,
+            r#""deliverAt":"2030-01-01T00:00:00.000000Z","channels":["a","b"]}"#
+        )
     );
 }
 
@@ -100,7 +103,11 @@ async fn a_payload_that_is_not_json_is_not_sent() {
 
 #[tokio::test]
 async fn the_fields_that_are_wrong_are_named_in_one_line() {
-    let problem = r#"{"code":"validation","detail":[{"loc":["body","eventType"],"msg":"is empty","type":"value_error"},{"loc":["body","channels","0"],"msg":"is too long","type":"value_error"}]}"#;
+    let problem = concat!(
+        r#"{"code":"validation","detail":["#,
+        r#"{"loc":["body","eventType"],"msg":"is empty","type":"value_error"},"#,
+        r#"{"loc":["body","channels","0"],"msg":"is too long","type":"value_error"}]}"#
+    );
     let server = Scripted::start(vec![answer(422, problem)]).await;
 
     let sent = typed(&server, "send x -a shop").await;
@@ -232,7 +239,10 @@ async fn waiting_ends_with_the_patience() {
 
 #[tokio::test]
 async fn all_pages_of_destinations_count() {
-    let first = r#"{"data":[{"id":"ep_a","url":"https://example.com/","status":0}],"iterator":"a b","done":false}"#;
+    let first = concat!(
+        r#"{"data":[{"id":"ep_a","url":"https://example.com/","status":0}],"#,
+        r#""iterator":"a b","done":false}"#
+    );
     let script = vec![
         answer(202, MESSAGE),
         answer(200, first),
