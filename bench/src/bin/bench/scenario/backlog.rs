@@ -19,8 +19,9 @@ use crate::role::load::{self, Job, Pace, Stop};
 use crate::role::receiver;
 
 /// Soon due again and never exhausted, however long the receiver is down.
-const SCHEDULE_TAIL: &str = ",10s";
-const SCHEDULE_TAIL_REPEATS: usize = 98;
+const SCHEDULE_TAIL: &str = ",20s";
+/// With the first two, the 50 that a schedule may have.
+const SCHEDULE_TAIL_REPEATS: usize = 48;
 const PROBE_PER_SECOND: u32 = 200;
 const BATCH: u64 = 100;
 
