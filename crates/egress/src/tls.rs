@@ -98,16 +98,10 @@ fn built_in_roots(
 fn server_name(host: &TargetHost) -> Result<ServerName<'static>, Failure> {
     match host {
         TargetHost::Ip(ip) => Ok(ServerName::from(*ip)),
-        TargetHost::Name(name) => {
-            // A certificate's names never end in a full stop.
-            let name = name.strip_suffix('.').unwrap_or(name).to_owned();
-            ServerName::try_from(name).map_err(|_| {
-                Failure::new(
-                    ErrorClass::TlsCertificate,
-                    "no certificate can have this host name",
-                )
-            })
-        }
+        TargetHost::Name(name) => ServerName::try_from(name.to_string()).map_err(|_| {
+            let detail = "no certificate can have this host name";
+            Failure::new(ErrorClass::TlsCertificate, detail)
+        }),
     }
 }
 
