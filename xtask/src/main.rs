@@ -29,7 +29,8 @@ Usage: cargo xtask <command>
                    ARGS go to `cargo test`, for example `-p posthaste-store`
   openapi          writes docs/openapi.json anew from the program
   bench [ARGS]     measures; ARGS go to the load program
-  crash [ARGS]     kills the program under load and counts what is lost, `--kills N` times
+  crash [ARGS]     kills the program under load and counts what is lost, `--kills N` times;
+                   `crash term` and `crash full` break it in other ways
   sim [ARGS]       runs the simulated world, `--seed N`
 ";
 
@@ -53,7 +54,10 @@ fn run(command: &str, rest: &[String]) -> Result<()> {
         "test" => test::test(rest),
         "openapi" => test::openapi(),
         "bench" => measure(&["-p", "posthaste-bench"], rest),
-        "crash" => measure(&["-p", "posthaste-bench", "--bin", "crashlab"], rest),
+        "crash" => measure(
+            &["-p", "posthaste-bench", "--bin", "crashlab"],
+            &crash_mode(rest),
+        ),
         "sim" => process::cargo(&["run", "--release", "-p", "posthaste-sim", "--"])
             .args(rest)
             .run(),
@@ -65,13 +69,40 @@ fn run(command: &str, rest: &[String]) -> Result<()> {
     }
 }
 
-/// Runs a program of the `bench` crate against a fresh build of posthaste.
+/// The arguments of `crash` with its mode in front; `kill` is what one means by default.
+fn crash_mode(rest: &[String]) -> Vec<String> {
+    let has_mode = rest
+        .first()
+        .is_some_and(|first| !first.starts_with('-') || first == "--help");
+    let mode = (!has_mode).then(|| "kill".to_owned());
+    mode.into_iter().chain(rest.iter().cloned()).collect()
+}
+
+/// Runs a program of the `bench` crate, which looks for posthaste beside itself: built anew, so
+/// that it is never an older one.
 fn measure(which: &[&str], rest: &[String]) -> Result<()> {
-    let program = test::build()?;
+    test::build()?;
     process::cargo(&["run", "--release"])
         .args(which)
         .args(["--"])
         .args(rest)
-        .env("POSTHASTE_BIN", program)
         .run()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crash_without_a_mode_is_a_kill() {
+        let moded = |line: &str| {
+            let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            crash_mode(&words).join(" ")
+        };
+
+        assert_eq!(moded(""), "kill");
+        assert_eq!(moded("--kills 200"), "kill --kills 200");
+        assert_eq!(moded("term --seed 1"), "term --seed 1");
+        assert_eq!(moded("--help"), "--help");
+    }
 }
