@@ -1,1 +1,76 @@
-//! (see crate docs)
+//! The HTTP API: routes, extractors, bodies, errors, and the accept loop that serves them.
+//!
+//! A handler parses, calls the service once, and answers. Everything that goes wrong, wherever it
+//! does, leaves as `application/problem+json` in one shape ([`Code`]); each answer carries an
+//! `x-request-id`, under which the log has the cause of a 5xx.
+//!
+//! The sending part is wire-compatible with an API whose client libraries exist in many languages.
+//! Their habits, not only that API's description, decide how lists, statuses and errors look.
+#![warn(missing_docs)]
+
+mod answer;
+mod applications;
+mod attempts;
+mod endpoint_headers;
+mod endpoint_secret;
+mod endpoints;
+mod envelope;
+mod error;
+mod error_pages;
+mod event_types;
+mod extract;
+mod health;
+mod list;
+mod messages;
+mod openapi;
+mod problem;
+mod publish;
+mod request_id;
+mod serve;
+mod wire;
+
+use aide::axum::ApiRouter;
+use axum::Router;
+use service::Service;
+
+pub use health::Metrics;
+pub use openapi::openapi_json;
+pub use problem::Code;
+pub use serve::{Deadlines, HeadLimits, ServeLimits, serve};
+
+/// Makes the router of the API: everything under `/api/v1`, health, metrics and error pages.
+///
+/// `metrics` is called for each `GET /metrics`.
+pub fn router(service: Service, metrics: Metrics) -> Router {
+    let (api, description) = openapi::described();
+    let router = api
+        .with_state(service)
+        .merge(health::metrics(metrics))
+        .merge(error_pages::routes())
+        .merge(openapi::routes(openapi::text(&description)));
+    enveloped(router)
+}
+
+/// Adds what every answer has, those to unknown paths and methods included.
+pub(crate) fn enveloped(router: Router) -> Router {
+    router
+        .fallback(|| std::future::ready(error::ApiError::of(Code::UnknownRoute)))
+        .method_not_allowed_fallback(|| {
+            std::future::ready(error::ApiError::of(Code::MethodNotAllowed))
+        })
+        .layer(envelope::EnvelopeLayer)
+}
+
+/// The described routes, one file per resource.
+fn routes() -> ApiRouter<Service> {
+    ApiRouter::new()
+        .merge(applications::routes())
+        .merge(endpoints::routes())
+        .merge(endpoint_headers::routes())
+        .merge(endpoint_secret::routes())
+        .merge(event_types::routes())
+        .merge(publish::routes())
+        .merge(messages::routes())
+        .merge(attempts::routes())
+        .merge(health::routes())
+}

@@ -1,0 +1,82 @@
+//! `…/endpoint/{endpoint_id}/secret`: what messages are signed with.
+
+use std::time::Duration;
+
+use aide::axum::ApiRouter;
+use aide::axum::routing::{get_with, post_with};
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use service::{RotationInput, Service};
+
+use crate::answer::{Answer, Found};
+use crate::error::ApiError;
+use crate::extract::{Access, Body, EndpointPath, Path};
+use crate::openapi::Docs;
+
+const DOCS: Docs = Docs("Endpoint");
+
+pub(crate) fn routes() -> ApiRouter<Service> {
+    let rotate_docs = DOCS.op("v1.endpoint.rotate-secret", "Replace an endpoint's secret");
+    ApiRouter::new()
+        .api_route(
+            "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret",
+            get_with(
+                get,
+                DOCS.op("v1.endpoint.get-secret", "Get an endpoint's secret"),
+            ),
+        )
+        .api_route(
+            "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret/rotate",
+            post_with(rotate, rotate_docs),
+        )
+}
+
+/// How a secret is to be replaced.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct EndpointSecretRotateIn {
+    /// The new secret; made when left out
+    key: Option<String>,
+    /// How long the earlier secret goes on signing, at most 604800; a day when left out
+    grace_period_seconds: Option<u32>,
+}
+
+/// A signing secret.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+struct EndpointSecretOut {
+    /// `whsec_` and base64
+    key: String,
+}
+
+async fn get(
+    State(service): State<Service>,
+    access: Access,
+    Path(path): Path<EndpointPath>,
+) -> Result<Found<EndpointSecretOut>, ApiError> {
+    let (application, endpoint) = path.parse()?;
+    let key = service
+        .endpoint_secret(access.organization, &application, &endpoint)
+        .await?;
+    Ok(Answer(EndpointSecretOut { key }))
+}
+
+async fn rotate(
+    State(service): State<Service>,
+    access: Access,
+    Path(path): Path<EndpointPath>,
+    body: Body<EndpointSecretRotateIn>,
+) -> Result<Found<EndpointSecretOut>, ApiError> {
+    let (application, endpoint) = path.parse()?;
+    let input: EndpointSecretRotateIn = body.parse_or_default()?;
+    let input = RotationInput {
+        key: input.key,
+        grace: input
+            .grace_period_seconds
+            .map(|seconds| Duration::from_secs(seconds.into())),
+    };
+    let key = service
+        .rotate_secret(access.organization, &application, &endpoint, input)
+        .await?;
+    Ok(Answer(EndpointSecretOut { key }))
+}

@@ -1,0 +1,354 @@
+//! `/api/v1/app/{app_id}/endpoint`: where messages of an application go.
+
+use std::collections::BTreeMap;
+
+use aide::axum::ApiRouter;
+use aide::axum::routing::{get_with, post_with};
+use axum::extract::State;
+use domain::EndpointId;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use service::{Endpoint, EndpointInput, EndpointPatch, Order, Service};
+
+use crate::answer::{Answer, Created, Found, NoContent, Upserted};
+use crate::error::ApiError;
+use crate::extract::{Access, AppPath, Body, EndpointPath, NoBody, Path, Query};
+use crate::list::{ListResponse, OrderQuery, PageQuery};
+use crate::openapi::Docs;
+use crate::wire::double_option;
+
+const DOCS: Docs = Docs("Endpoint");
+
+pub(crate) fn routes() -> ApiRouter<Service> {
+    let put_docs = DOCS.op("v1.endpoint.update", "Replace or create an endpoint");
+    let patch_docs = DOCS.op("v1.endpoint.patch", "Change an endpoint");
+    let delete_docs = DOCS.op("v1.endpoint.delete", "Delete an endpoint");
+    ApiRouter::new()
+        .api_route(
+            "/api/v1/app/{app_id}/endpoint",
+            get_with(list, DOCS.op("v1.endpoint.list", "List endpoints")).post_with(
+                create,
+                DOCS.post("v1.endpoint.create", "Create an endpoint"),
+            ),
+        )
+        .api_route(
+            "/api/v1/app/{app_id}/endpoint/{endpoint_id}",
+            get_with(get, DOCS.op("v1.endpoint.get", "Get an endpoint"))
+                .put_with(put, put_docs)
+                .patch_with(patch, patch_docs)
+                .delete_with(delete, delete_docs),
+        )
+        .api_route(
+            "/api/v1/app/{app_id}/endpoint/{endpoint_id}/pause",
+            post_with(
+                pause,
+                DOCS.post("v1.endpoint.pause", "Hold an endpoint's deliveries"),
+            ),
+        )
+        .api_route(
+            "/api/v1/app/{app_id}/endpoint/{endpoint_id}/unpause",
+            post_with(
+                unpause,
+                DOCS.post("v1.endpoint.unpause", "Let an endpoint's deliveries go on"),
+            ),
+        )
+}
+
+/// An endpoint to create.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct EndpointIn {
+    /// Where to
+    url: String,
+    /// Your own name for it, which works in place of its id
+    uid: Option<String>,
+    #[serde(default)]
+    description: String,
+    #[serde(default)]
+    disabled: bool,
+    /// Only messages of these event types
+    event_types: Option<Vec<String>>,
+    /// Only messages with one of these channels
+    channels: Option<Vec<String>>,
+    /// Messages per second
+    throttle_rate: Option<u16>,
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+    /// The signing secret, `whsec_` and base64 of 24 to 64 bytes; made when left out
+    secret: Option<String>,
+    /// Headers to send with each message
+    #[serde(default)]
+    headers: Option<BTreeMap<String, String>>,
+}
+
+/// An endpoint to replace one by, or to create.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct EndpointUpdate {
+    /// Where to
+    url: String,
+    /// Your own name for it, which works in place of its id
+    uid: Option<String>,
+    #[serde(default)]
+    description: String,
+    #[serde(default)]
+    disabled: bool,
+    /// Only messages of these event types
+    event_types: Option<Vec<String>>,
+    /// Only messages with one of these channels
+    channels: Option<Vec<String>>,
+    /// Messages per second
+    throttle_rate: Option<u16>,
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+}
+
+/// Fields of an endpoint to change; those left out stay.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::option_option,
+    reason = "a patch has three cases: leave, clear, set"
+)]
+struct EndpointPatchIn {
+    url: Option<String>,
+    #[serde(default, deserialize_with = "double_option")]
+    #[schemars(with = "Option<String>")]
+    uid: Option<Option<String>>,
+    description: Option<String>,
+    disabled: Option<bool>,
+    #[serde(default, deserialize_with = "double_option")]
+    #[schemars(with = "Option<Vec<String>>")]
+    event_types: Option<Option<Vec<String>>>,
+    #[serde(default, deserialize_with = "double_option")]
+    #[schemars(with = "Option<Vec<String>>")]
+    channels: Option<Option<Vec<String>>>,
+    #[serde(default, deserialize_with = "double_option")]
+    #[schemars(with = "Option<u16>")]
+    throttle_rate: Option<Option<u16>>,
+    metadata: Option<BTreeMap<String, String>>,
+}
+
+/// An endpoint.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct EndpointOut {
+    #[serde(flatten)]
+    common: EndpointCommon,
+    metadata: BTreeMap<String, String>,
+}
+
+/// What is shown of an endpoint everywhere.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EndpointCommon {
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<String>,
+    url: String,
+    description: String,
+    disabled: bool,
+    /// Why it is disabled: `requested`, `gone` (it answered 410) or `failing` (for too long)
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disabled_reason: Option<&'static str>,
+    /// Its deliveries are held
+    paused: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_types: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channels: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    throttle_rate: Option<u16>,
+    created_at: String,
+    updated_at: String,
+}
+
+impl From<EndpointIn> for EndpointInput {
+    fn from(body: EndpointIn) -> Self {
+        Self {
+            url: body.url,
+            uid: body.uid,
+            description: body.description,
+            disabled: body.disabled,
+            event_types: body.event_types,
+            channels: body.channels,
+            throttle_rate: body.throttle_rate,
+            metadata: body.metadata,
+            secret: body.secret,
+            headers: body.headers.unwrap_or_default(),
+        }
+    }
+}
+
+impl From<EndpointUpdate> for EndpointInput {
+    fn from(body: EndpointUpdate) -> Self {
+        Self {
+            url: body.url,
+            uid: body.uid,
+            description: body.description,
+            disabled: body.disabled,
+            event_types: body.event_types,
+            channels: body.channels,
+            throttle_rate: body.throttle_rate,
+            metadata: body.metadata,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<EndpointPatchIn> for EndpointPatch {
+    fn from(body: EndpointPatchIn) -> Self {
+        Self {
+            url: body.url,
+            uid: body.uid,
+            description: body.description,
+            disabled: body.disabled,
+            event_types: body.event_types,
+            channels: body.channels,
+            throttle_rate: body.throttle_rate,
+            metadata: body.metadata,
+        }
+    }
+}
+
+fn texts<T: ToString>(names: Option<Vec<T>>) -> Option<Vec<String>> {
+    names.map(|names| names.iter().map(T::to_string).collect())
+}
+
+impl From<Endpoint> for EndpointCommon {
+    fn from(endpoint: Endpoint) -> Self {
+        Self {
+            id: endpoint.id.to_string(),
+            uid: endpoint.uid.map(|uid| uid.to_string()),
+            url: endpoint.url.as_str().to_owned(),
+            description: endpoint.description,
+            disabled: endpoint.disabled.is_some(),
+            disabled_reason: endpoint.disabled.map(domain::DisabledReason::slug),
+            paused: endpoint.paused,
+            event_types: texts(endpoint.subscription.event_types),
+            channels: texts(endpoint.subscription.channels),
+            throttle_rate: endpoint.throttle_rate,
+            created_at: endpoint.created.to_string(),
+            updated_at: endpoint.updated.to_string(),
+        }
+    }
+}
+
+impl From<Endpoint> for EndpointOut {
+    fn from(mut endpoint: Endpoint) -> Self {
+        Self {
+            metadata: std::mem::take(&mut endpoint.metadata),
+            common: endpoint.into(),
+        }
+    }
+}
+
+async fn list(
+    State(service): State<Service>,
+    access: Access,
+    Path(path): Path<AppPath>,
+    Query(page): Query<PageQuery>,
+    Query(order): Query<OrderQuery>,
+) -> Result<Found<ListResponse<EndpointOut>>, ApiError> {
+    // Newest first, as clients of this API know it.
+    let request = page.request::<EndpointId>(order.or(Order::Descending))?;
+    let found = service
+        .endpoints(access.organization, &path.application()?, request.clone())
+        .await?;
+    let list = ListResponse::new(&request, found, |item| item.id, EndpointOut::from);
+    Ok(Answer(list))
+}
+
+async fn create(
+    State(service): State<Service>,
+    access: Access,
+    Path(path): Path<AppPath>,
+    body: Body<EndpointIn>,
+) -> Result<Created<EndpointOut>, ApiError> {
+    let application = path.application()?;
+    let input = body.parse::<EndpointIn>()?.into();
+    let idempotency = body.idempotency(&service, access)?;
+    let created = service
+        .create_endpoint(access.organization, &application, input, idempotency)
+        .await?;
+    Ok(Answer(created.into()))
+}
+
+async fn get(
+    State(service): State<Service>,
+    access: Access,
+    Path(path): Path<EndpointPath>,
+) -> Result<Found<EndpointOut>, ApiError> {
+    let (application, endpoint) = path.parse()?;
+    let found = service
+        .endpoint(access.organization, &application, &endpoint)
+        .await?;
+    Ok(Answer(found.into()))
+}
+
+async fn put(
+    State(service): State<Service>,
+    access: Access,
+    Path(path): Path<EndpointPath>,
+    body: Body<EndpointUpdate>,
+) -> Result<Upserted<EndpointOut>, ApiError> {
+    let (application, endpoint) = path.parse()?;
+    let input = body.parse::<EndpointUpdate>()?.into();
+    let put = service
+        .put_endpoint(access.organization, &application, &endpoint, input)
+        .await?;
+    Ok(Upserted::from(put, EndpointOut::from))
+}
+
+async fn patch(
+    State(service): State<Service>,
+    access: Access,
+    Path(path): Path<EndpointPath>,
+    body: Body<EndpointPatchIn>,
+) -> Result<Found<EndpointOut>, ApiError> {
+    let (application, endpoint) = path.parse()?;
+    let patch = body.parse::<EndpointPatchIn>()?.into();
+    let patched = service
+        .patch_endpoint(access.organization, &application, &endpoint, patch)
+        .await?;
+    Ok(Answer(patched.into()))
+}
+
+async fn delete(
+    State(service): State<Service>,
+    access: Access,
+    Path(path): Path<EndpointPath>,
+) -> Result<NoContent, ApiError> {
+    let (application, endpoint) = path.parse()?;
+    service
+        .delete_endpoint(access.organization, &application, &endpoint)
+        .await?;
+    Ok(NoContent)
+}
+
+/// Pausing twice is pausing once, so the idempotency key needs no looking at.
+async fn pause(
+    State(service): State<Service>,
+    access: Access,
+    Path(path): Path<EndpointPath>,
+    _body: NoBody,
+) -> Result<Found<EndpointOut>, ApiError> {
+    let (application, endpoint) = path.parse()?;
+    let paused = service
+        .pause_endpoint(access.organization, &application, &endpoint, true)
+        .await?;
+    Ok(Answer(paused.into()))
+}
+
+async fn unpause(
+    State(service): State<Service>,
+    access: Access,
+    Path(path): Path<EndpointPath>,
+    _body: NoBody,
+) -> Result<Found<EndpointOut>, ApiError> {
+    let (application, endpoint) = path.parse()?;
+    let unpaused = service
+        .pause_endpoint(access.organization, &application, &endpoint, false)
+        .await?;
+    Ok(Answer(unpaused.into()))
+}

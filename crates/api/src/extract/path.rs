@@ -1,0 +1,179 @@
+//! The parts of a path: ids of ours, or names that callers chose.
+//!
+//! What cannot be the name of anything names nothing: it is 404, not 422.
+
+use aide::OperationInput;
+use aide::generate::GenContext;
+use aide::openapi::Operation;
+use aide::operation::{ParamLocation, add_parameters, parameters_from_schema};
+use axum::extract::FromRequestParts;
+use domain::{AttemptId, EventId, EventType, Uid};
+use http::request::Parts;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use service::{ApplicationRef, EndpointRef, MessageRef};
+
+use crate::error::ApiError;
+
+/// The parts of the path.
+#[derive(Clone, Debug)]
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        axum::extract::Path::from_request_parts(parts, state)
+            .await
+            .map(|axum::extract::Path(path)| Self(path))
+            // Only bytes that are no text fail here, and they name nothing.
+            .map_err(|_| not_found("path"))
+    }
+}
+
+fn not_found(what: &'static str) -> ApiError {
+    service::Error::NotFound(what).into()
+}
+
+fn application(text: &str) -> Result<ApplicationRef, ApiError> {
+    match text.parse() {
+        Ok(id) => Ok(ApplicationRef::Id(id)),
+        Err(_) => match Uid::parse(text) {
+            Ok(uid) => Ok(ApplicationRef::Uid(uid)),
+            Err(_) => Err(not_found("application")),
+        },
+    }
+}
+
+/// Reads the id or uid of an endpoint.
+pub(crate) fn endpoint(text: &str) -> Result<EndpointRef, ApiError> {
+    match text.parse() {
+        Ok(id) => Ok(EndpointRef::Id(id)),
+        Err(_) => match Uid::parse(text) {
+            Ok(uid) => Ok(EndpointRef::Uid(uid)),
+            Err(_) => Err(not_found("endpoint")),
+        },
+    }
+}
+
+fn message(text: &str) -> Result<MessageRef, ApiError> {
+    match text.parse() {
+        Ok(id) => Ok(MessageRef::Id(id)),
+        Err(_) => match EventId::parse(text) {
+            Ok(id) => Ok(MessageRef::EventId(id)),
+            Err(_) => Err(not_found("message")),
+        },
+    }
+}
+
+/// `{app_id}`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub(crate) struct AppPath {
+    /// The application's id or uid
+    app_id: String,
+}
+
+impl AppPath {
+    pub(crate) fn application(&self) -> Result<ApplicationRef, ApiError> {
+        application(&self.app_id)
+    }
+}
+
+/// `{app_id}` and `{endpoint_id}`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub(crate) struct EndpointPath {
+    /// The application's id or uid
+    app_id: String,
+    /// The endpoint's id or uid
+    endpoint_id: String,
+}
+
+impl EndpointPath {
+    pub(crate) fn parse(&self) -> Result<(ApplicationRef, EndpointRef), ApiError> {
+        Ok((application(&self.app_id)?, endpoint(&self.endpoint_id)?))
+    }
+}
+
+/// `{app_id}` and `{msg_id}`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub(crate) struct MessagePath {
+    /// The application's id or uid
+    app_id: String,
+    /// The message's id or event id
+    msg_id: String,
+}
+
+impl MessagePath {
+    pub(crate) fn parse(&self) -> Result<(ApplicationRef, MessageRef), ApiError> {
+        Ok((application(&self.app_id)?, message(&self.msg_id)?))
+    }
+}
+
+/// `{app_id}`, `{msg_id}` and `{attempt_id}`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names of the API's path parameters"
+)]
+pub(crate) struct AttemptPath {
+    /// The application's id or uid
+    app_id: String,
+    /// The message's id or event id
+    msg_id: String,
+    /// The attempt's id
+    attempt_id: String,
+}
+
+impl AttemptPath {
+    pub(crate) fn parse(&self) -> Result<(ApplicationRef, MessageRef, AttemptId), ApiError> {
+        let attempt = self.attempt_id.parse().map_err(|_| not_found("attempt"))?;
+        Ok((application(&self.app_id)?, message(&self.msg_id)?, attempt))
+    }
+}
+
+/// `{app_id}`, `{msg_id}` and `{endpoint_id}`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names of the API's path parameters"
+)]
+pub(crate) struct EndpointMessagePath {
+    /// The application's id or uid
+    app_id: String,
+    /// The message's id or event id
+    msg_id: String,
+    /// The endpoint's id or uid
+    endpoint_id: String,
+}
+
+impl EndpointMessagePath {
+    pub(crate) fn parse(&self) -> Result<(ApplicationRef, MessageRef, EndpointRef), ApiError> {
+        Ok((
+            application(&self.app_id)?,
+            message(&self.msg_id)?,
+            endpoint(&self.endpoint_id)?,
+        ))
+    }
+}
+
+/// `{event_type_name}`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub(crate) struct EventTypePath {
+    /// The event type's name
+    event_type_name: String,
+}
+
+impl EventTypePath {
+    pub(crate) fn parse(&self) -> Result<EventType, ApiError> {
+        EventType::parse(&self.event_type_name).map_err(|_| not_found("event type"))
+    }
+}
+
+impl<T: JsonSchema> OperationInput for Path<T> {
+    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
+        let schema = ctx.schema.subschema_for::<T>();
+        let parameters = parameters_from_schema(ctx, schema, ParamLocation::Path);
+        add_parameters(ctx, operation, parameters);
+    }
+}

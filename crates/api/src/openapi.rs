@@ -1,0 +1,141 @@
+//! The description of the API, inferred from the handlers' types.
+
+use aide::generate::in_context;
+use aide::openapi::{
+    Info, OpenApi, Parameter, ParameterData, ParameterSchemaOrContent, ReferenceOr, SchemaObject,
+    SecurityScheme,
+};
+use aide::transform::TransformOperation;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Router, http};
+use schemars::SchemaGenerator;
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+use service::Service;
+
+use crate::extract::IDEMPOTENCY_KEY;
+
+/// Names and groups operations.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Docs(pub(crate) &'static str);
+
+impl Docs {
+    /// Describes an operation.
+    pub(crate) fn op(
+        self,
+        id: &'static str,
+        summary: &'static str,
+    ) -> impl FnOnce(TransformOperation<'_>) -> TransformOperation<'_> {
+        move |op| op.id(id).summary(summary).tag(self.0)
+    }
+
+    /// Describes a POST, which takes an idempotency key.
+    pub(crate) fn post(
+        self,
+        id: &'static str,
+        summary: &'static str,
+    ) -> impl FnOnce(TransformOperation<'_>) -> TransformOperation<'_> {
+        move |op| {
+            let mut op = self.op(id, summary)(op);
+            let parameters = &mut op.inner_mut().parameters;
+            parameters.push(ReferenceOr::Item(idempotency_key()));
+            op
+        }
+    }
+}
+
+fn idempotency_key() -> Parameter {
+    let description = "The caller's name for this request: repeated, it has one effect";
+    let schema = SchemaObject {
+        json_schema: schemars::json_schema!({"type": "string", "minLength": 1}),
+        example: None,
+        external_docs: None,
+    };
+    Parameter::Header {
+        parameter_data: ParameterData {
+            name: IDEMPOTENCY_KEY.as_str().to_owned(),
+            description: Some(description.to_owned()),
+            required: false,
+            deprecated: None,
+            format: ParameterSchemaOrContent::Schema(schema),
+            example: None,
+            examples: [].into(),
+            explode: None,
+            extensions: [].into(),
+        },
+        style: aide::openapi::HeaderStyle::Simple,
+    }
+}
+
+/// Makes the routes of the API, together with their description.
+pub(crate) fn described() -> (Router<Service>, OpenApi) {
+    // OpenAPI 3.1 speaks this draft; the generator's own default is an older one.
+    in_context(|context| {
+        let settings = SchemaSettings::draft2020_12().with(|settings| {
+            settings.definitions_path = "#/components/schemas/".into();
+        });
+        context.schema = SchemaGenerator::new(settings);
+    });
+    let mut api = OpenApi {
+        info: Info {
+            title: "posthaste".to_owned(),
+            summary: Some("Webhooks in both directions".to_owned()),
+            version: "1".to_owned(),
+            ..Info::default()
+        },
+        ..OpenApi::default()
+    };
+    let router = crate::routes().finish_api_with(&mut api, |api| {
+        let bearer = SecurityScheme::Http {
+            scheme: "bearer".to_owned(),
+            bearer_format: None,
+            description: Some("An API key".to_owned()),
+            extensions: [].into(),
+        };
+        api.security_scheme("HTTPBearer", bearer)
+    });
+    (router, api)
+}
+
+/// Returns the description of the API, OpenAPI 3.1, as it is committed and served.
+///
+/// The same text for the same types: keys are sorted.
+pub fn openapi_json() -> String {
+    text(&described().1)
+}
+
+pub(crate) fn text(api: &OpenApi) -> String {
+    let value = serde_json::to_value(api).expect("a description is JSON");
+    let mut text = serde_json::to_string_pretty(&sorted(value)).expect("a value is JSON");
+    text.push('\n');
+    text
+}
+
+/// Sorts keys, whichever kind of map the JSON library was built with.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut pairs: Vec<_> = map.into_iter().collect();
+            pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
+            let pairs = pairs.into_iter().map(|(key, value)| (key, sorted(value)));
+            Value::Object(pairs.collect())
+        }
+        Value::Array(items) => items.into_iter().map(sorted).collect(),
+        other => other,
+    }
+}
+
+/// Serves the description.
+pub(crate) fn routes(text: String) -> Router {
+    let text = bytes::Bytes::from(text);
+    Router::new().route(
+        "/api/v1/openapi.json",
+        get(move || std::future::ready(served(text.clone()))),
+    )
+}
+
+fn served(text: bytes::Bytes) -> Response {
+    let json = [(http::header::CONTENT_TYPE, "application/json")];
+    (json, text).into_response()
+}
