@@ -21,7 +21,8 @@ use crate::writer::Tx;
 const SELECT: &str = "
     SELECT e.key, e.application, a.id, e.id, e.uid, u.url, e.url, e.description, e.disabled,
            e.paused, e.event_types, e.channels, e.throttle_rate, e.metadata, e.headers,
-           e.canceled_through, e.version, e.created, e.updated, coalesce(e.deleted, a.deleted)
+           e.canceled_through, e.version, e.created, e.updated, coalesce(e.deleted, a.deleted),
+           a.throttle_rate
       FROM endpoint e JOIN application a ON a.key = e.application
       JOIN endpoint_url u ON u.key = e.url";
 
@@ -57,6 +58,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
         created: codec::time(row, 17)?,
         updated: codec::time(row, 18)?,
         deleted: codec::time_or_none(row, 19)?,
+        application_throttle_rate: codec::small_or_none(row, 20)?,
     })
 }
 

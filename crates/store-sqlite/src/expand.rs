@@ -1,10 +1,11 @@
 //! Wide messages: makes the delivery rows that the append left to later.
 
-use domain::{EndpointKey, MessageId, Timestamp};
+use domain::{CancelReason, DeliveryState, EndpointKey, MessageId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 use store::{Expand, Expanded, UnfinishedFanOut};
 
 use crate::codec;
+use crate::delivery;
 use crate::fault::Fault;
 use crate::writer::Tx;
 
@@ -79,7 +80,25 @@ fn load(connection: &Connection, message: MessageId) -> rusqlite::Result<Option<
         .optional()
 }
 
-/// Makes one delivery row; returns whether it is pending.
+// A resend may have been faster. Its attempts count on, a success of it stands, and while it is
+// still due it returns to this delivery. An endpoint that was erased gets no row, which nothing
+// would ever erase again.
+const INSERT: &str = "
+    INSERT INTO delivery (message, endpoint, state, generation, due, attempts, scheduled, reason)
+    SELECT ?1, ?2, ?5, ?3, ?4, coalesce(max(number), 0), coalesce(sum(manual = 0), 0), ?6
+      FROM attempt WHERE message = ?1 AND endpoint = ?2
+    HAVING coalesce(max(status = 0), 0) = 0 AND EXISTS (SELECT 1 FROM endpoint WHERE key = ?2)
+        ON CONFLICT DO UPDATE SET back = 1, back_due = excluded.due
+           WHERE back = 0 AND excluded.state = 1";
+
+/// Whether a delivery is one that can go straight to its lane: pending and never tried.
+const FRESH: &str = "
+    SELECT 1 FROM delivery d JOIN endpoint e ON e.key = d.endpoint
+      JOIN application a ON a.key = e.application
+     WHERE d.message = ?1 AND d.endpoint = ?2 AND d.state = 1 AND d.back IS NULL
+       AND d.attempts = 0 AND e.deleted IS NULL AND a.deleted IS NULL";
+
+/// Makes one delivery row; returns whether it can go straight to its lane.
 fn deliver(
     tx: &Tx<'_>,
     message: i64,
@@ -87,42 +106,25 @@ fn deliver(
     fan_out: &FanOut,
 ) -> rusqlite::Result<bool> {
     let generation = tx.memory.generation(destination);
-    if generation > fan_out.generation {
-        // Disabled since the append: what was pending then is canceled, this row included.
-        tx.connection
-            .prepare_cached(
-                "INSERT OR IGNORE INTO delivery
-                        (message, endpoint, state, generation, due, attempts, scheduled, reason)
-                 SELECT ?1, key, 4, ?3, ?4, 0, 0, 1 FROM endpoint WHERE key = ?2",
-            )?
-            .execute(params![
-                message,
-                destination.0,
-                generation,
-                fan_out.due.as_micros()
-            ])?;
-        return Ok(false);
-    }
-    // A resend may have been faster: the manual attempt then returns to this delivery. An
-    // endpoint that was erased gets no row, which nothing would ever erase again.
+    // Disabled since the append: what was pending then is canceled, this row included.
+    let canceled = generation > fan_out.generation;
+    let (state, reason) = if canceled {
+        let reason = delivery::cancel_code(CancelReason::EndpointDisabled);
+        (DeliveryState::Canceled, Some(reason))
+    } else {
+        (DeliveryState::Pending, None)
+    };
+    tx.connection.prepare_cached(INSERT)?.execute(params![
+        message,
+        destination.0,
+        generation,
+        fan_out.due.as_micros(),
+        state.code(),
+        reason,
+    ])?;
     tx.connection
-        .prepare_cached(
-            "INSERT INTO delivery (message, endpoint, state, generation, due, attempts, scheduled)
-             SELECT ?1, key, 1, ?3, ?4, 0, 0 FROM endpoint WHERE key = ?2
-             ON CONFLICT DO UPDATE SET back = 1, back_due = excluded.due WHERE back = 0",
-        )?
-        .execute(params![
-            message,
-            destination.0,
-            generation,
-            fan_out.due.as_micros()
-        ])?;
-    tx.connection
-        .prepare_cached(
-            "SELECT 1 FROM endpoint e JOIN application a ON a.key = e.application
-              WHERE e.key = ?1 AND e.deleted IS NULL AND a.deleted IS NULL",
-        )?
-        .exists([destination.0])
+        .prepare_cached(FRESH)?
+        .exists([message, destination.0])
 }
 
 pub(crate) fn unfinished(

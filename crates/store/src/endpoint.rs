@@ -42,6 +42,8 @@ pub struct Endpoint {
     pub application_id: ApplicationId,
     /// Its public id.
     pub id: EndpointId,
+    /// Messages per second over all endpoints of its application.
+    pub application_throttle_rate: Option<u16>,
     /// The caller's own name.
     pub uid: Option<Uid>,
     /// Where to.

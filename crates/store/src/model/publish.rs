@@ -1,0 +1,203 @@
+//! Publishing and fanning out.
+
+use std::collections::BTreeSet;
+
+use domain::{CancelReason, EndpointKey, MessageId, MessageKey, Timestamp};
+
+use super::{Back, Delivery, Effect, FanOut, State, Status, StoredMessage};
+use crate::{
+    Appended, Error, Expand, Expanded, FAN_OUT_INLINE, MessageRow, NewMessage, OnEventId, Publish,
+    PublishOutcome, PublishedMessage, UnfinishedFanOut,
+};
+
+impl Delivery {
+    pub(super) fn new(due: Timestamp) -> Self {
+        Self {
+            status: Status::Pending,
+            due,
+            first_due: due,
+            attempts: 0,
+            scheduled: 0,
+            back: None,
+        }
+    }
+}
+
+impl State {
+    pub(super) fn append(&mut self, batch: &[Publish]) -> Result<Appended, Error> {
+        let mut seen = BTreeSet::new();
+        for message in batch.iter().flat_map(|publish| &publish.messages) {
+            let bits = message.id.bits();
+            let uuid = (bits >> 62) & 0b11 == 0b10;
+            let key = message.id.key();
+            if !uuid || !seen.insert(key) || self.messages.contains_key(&key) {
+                return Err(Error::Conflict("message"));
+            }
+        }
+        Ok(Appended {
+            outcomes: batch.iter().map(|publish| self.publish(publish)).collect(),
+            commit: self.commits,
+        })
+    }
+
+    fn publish(&mut self, publish: &Publish) -> PublishOutcome {
+        let idempotency = publish.idempotency.as_ref();
+        match self.effect(idempotency, publish.now) {
+            Err(_) => return PublishOutcome::KeyReused,
+            Ok(Some(Effect::Published(messages))) => return PublishOutcome::Replayed(messages),
+            Ok(_) => {}
+        }
+        match self.applications.get(&publish.application) {
+            Some(application) if application.deleted.is_none() => {
+                if application.version != publish.routing_version {
+                    return PublishOutcome::Stale;
+                }
+            }
+            _ => return PublishOutcome::NoApplication,
+        }
+        let mut items: Vec<PublishedMessage> = Vec::new();
+        for (index, message) in publish.messages.iter().enumerate() {
+            let first = self.first_with_event_id(publish, index);
+            if let (Some(first), OnEventId::Refuse) = (first, publish.on_event_id) {
+                return PublishOutcome::EventIdTaken { index, first };
+            }
+            items.push(PublishedMessage {
+                id: first.unwrap_or(message.id),
+                duplicate: first.is_some(),
+            });
+        }
+        for (message, item) in publish.messages.iter().zip(&items) {
+            if !item.duplicate {
+                self.store_message(publish, message);
+            }
+        }
+        self.remember(idempotency, publish.now, Effect::Published(items.clone()));
+        PublishOutcome::Stored(items)
+    }
+
+    /// Who had the event id of an item before it: a stored message or an earlier item.
+    fn first_with_event_id(&self, publish: &Publish, index: usize) -> Option<MessageId> {
+        let event_id = publish.messages[index].event_id.as_ref()?;
+        let stored = self.messages.values().find(|message| {
+            message.application == publish.application
+                && message.row.event_id.as_ref() == Some(event_id)
+        });
+        let earlier = publish.messages[..index]
+            .iter()
+            .find(|message| message.event_id.as_ref() == Some(event_id));
+        stored
+            .map(|message| message.row.id)
+            .or(earlier.map(|message| message.id))
+    }
+
+    fn store_message(&mut self, publish: &Publish, message: &NewMessage) {
+        let key = message.id.key();
+        self.messages.insert(
+            key,
+            StoredMessage {
+                application: publish.application,
+                row: MessageRow {
+                    id: message.id,
+                    event_type: message.event_type.clone(),
+                    event_id: message.event_id.clone(),
+                    channels: message.channels.clone(),
+                    tags: message.tags.clone(),
+                    at: message.at,
+                    deliver_at: message.deliver_at,
+                    payload: Some(message.payload.clone()),
+                },
+                expires: message.expires,
+            },
+        );
+        if message.destinations.len() > FAN_OUT_INLINE {
+            self.fan_outs.insert(
+                key,
+                FanOut {
+                    cursor: 0,
+                    due: message.due,
+                    destinations: message.destinations.clone(),
+                    canceled: Vec::new(),
+                },
+            );
+            return;
+        }
+        for destination in &message.destinations {
+            let delivery = Delivery::new(message.due);
+            self.deliveries.insert((key, *destination), delivery);
+        }
+    }
+
+    pub(super) fn is_stored(&self, message: MessageId) -> bool {
+        let stored = self.messages.get(&message.key());
+        stored.is_some_and(|stored| stored.row.id == message)
+    }
+
+    pub(super) fn expand(&mut self, expand: &Expand) -> Expanded {
+        let key = expand.message.key();
+        let mut expanded = Expanded {
+            destinations: Vec::new(),
+            due: Timestamp::default(),
+            done: true,
+            commit: self.commits,
+        };
+        if !self.is_stored(expand.message) {
+            return expanded;
+        }
+        let Some(mut fan_out) = self.fan_outs.remove(&key) else {
+            return expanded;
+        };
+        expanded.due = fan_out.due;
+        for _ in 0..expand.room {
+            let Some(destination) = fan_out.destinations.get(fan_out.cursor).copied() else {
+                break;
+            };
+            fan_out.cursor += 1;
+            if self.make(key, destination, &fan_out) {
+                expanded.destinations.push(destination);
+            }
+        }
+        if fan_out.cursor < fan_out.destinations.len() {
+            expanded.done = false;
+            self.fan_outs.insert(key, fan_out);
+        }
+        expanded
+    }
+
+    /// Makes one delivery of a wide message; returns whether it can go straight to its lane.
+    fn make(&mut self, message: MessageKey, to: EndpointKey, fan_out: &FanOut) -> bool {
+        if !self.endpoints.contains_key(&to) {
+            return false;
+        }
+        let (attempts, scheduled) = self.tried(message, to);
+        let mut delivery = Delivery {
+            attempts,
+            scheduled,
+            ..Delivery::new(fan_out.due)
+        };
+        let disabled = fan_out.canceled.contains(&to);
+        if disabled {
+            delivery.status = Status::Canceled(CancelReason::EndpointDisabled);
+        } else if self.live(to).is_none() {
+            delivery.status = Status::Canceled(CancelReason::EndpointDeleted);
+        }
+        match self.deliveries.get_mut(&(message, to)) {
+            // A resend was faster: it now returns to this delivery.
+            Some(before) if !disabled && before.back == Some(Back::Nothing) => {
+                before.back = Some(Back::Pending(fan_out.due));
+                false
+            }
+            Some(_) => false,
+            None => {
+                self.deliveries.insert((message, to), delivery);
+                delivery.status == Status::Pending && attempts == 0
+            }
+        }
+    }
+
+    pub(super) fn unfinished(&self, limit: u16) -> Vec<UnfinishedFanOut> {
+        let ids = self.fan_outs.keys().map(|key| self.messages[key].row.id);
+        ids.take(limit.into())
+            .map(|message| UnfinishedFanOut { message })
+            .collect()
+    }
+}
