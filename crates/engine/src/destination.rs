@@ -21,6 +21,8 @@ pub(crate) struct Destination {
     pub(crate) url_key: UrlKey,
     pub(crate) subscription: Subscription,
     pub(crate) throttle_rate: Option<u16>,
+    /// The rate of the whole application.
+    pub(crate) application_rate: Option<u16>,
     /// Disabled or deleted: its pending deliveries are canceled.
     pub(crate) gone: bool,
     pub(crate) paused: bool,
@@ -42,6 +44,7 @@ impl Destination {
             url_key: endpoint.url_key,
             subscription: endpoint.subscription.clone(),
             throttle_rate: endpoint.throttle_rate,
+            application_rate: endpoint.application_throttle_rate,
             gone: endpoint.disabled.is_some() || endpoint.deleted.is_some(),
             paused: endpoint.paused,
             version: endpoint.version,

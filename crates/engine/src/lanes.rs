@@ -192,6 +192,10 @@ impl Lanes {
         if lane.destination.version > destination.version {
             return;
         }
+        self.limit_application(&destination);
+        let Some(lane) = self.lanes.get_mut(&key) else {
+            return;
+        };
         let held_back = lane.destination.paused && !destination.paused;
         lane.adopt(Arc::new(destination));
         if held_back {
@@ -200,9 +204,10 @@ impl Lanes {
         self.consider(key, now);
     }
 
-    /// Sets, changes or lifts the rate limit of a whole application.
-    pub(crate) fn limit_application(&mut self, application: ApplicationKey, rate: Option<u16>) {
-        match rate {
+    /// Sets, changes or lifts the rate limit of a destination's whole application.
+    fn limit_application(&mut self, destination: &Destination) {
+        let application = destination.application;
+        match destination.application_rate {
             None => {
                 self.application_rates.remove(&application);
             }
@@ -220,6 +225,9 @@ impl Lanes {
 
     fn lane(&mut self, destination: &Arc<Destination>, now: Duration) -> &mut Lane {
         let key = destination.key;
+        if !self.lanes.contains_key(&key) {
+            self.limit_application(destination);
+        }
         let lane = self.lanes.entry(key).or_insert_with(|| {
             let mut lane = Lane::new(Arc::clone(destination), &self.config, now);
             lane.next_due = self.dormant.remove(&key);

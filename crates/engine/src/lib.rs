@@ -44,6 +44,7 @@ use domain::{ApplicationKey, EndpointKey};
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 pub use config::EngineConfig;
 pub use publish::{MessageDraft, PublishAnswer, PublishError, PublishRequest, Published};
@@ -152,6 +153,17 @@ impl Engine {
         }
     }
 
+    /// Returns the payload bytes held in memory, with their overhead.
+    pub fn payload_memory(&self) -> usize {
+        self.shared.budget.used()
+    }
+
+    /// Makes the engine start nothing more, as if the process had ended.
+    #[cfg(test)]
+    pub(crate) fn halt(&self) {
+        self.shared.lanes().stopping = true;
+    }
+
     /// Adds the engine's metrics to a registry.
     pub fn register_metrics(&self, registry: &mut Registry) {
         self.shared.metrics.register(registry);
@@ -189,18 +201,24 @@ impl Loops {
         } = self;
         let intake = intake::run(Arc::clone(&shared), waiting);
         let delivery = async move {
-            let dispatch = tokio::spawn(dispatch::run(Arc::clone(&shared), notices));
-            let others = [
-                tokio::spawn(scheduler::run(Arc::clone(&shared), stop.clone())),
-                tokio::spawn(pruner::run(Arc::clone(&shared), stop.clone())),
-                tokio::spawn(pruner::watch_disk(Arc::clone(&shared), stop.clone())),
-                tokio::spawn(fan_out::resume(Arc::clone(&shared))),
+            // Dropped, and so ended, when the recorder has nothing left to do.
+            let _others = [
+                AbortOnDropHandle::new(tokio::spawn(dispatch::run(Arc::clone(&shared), notices))),
+                AbortOnDropHandle::new(tokio::spawn(scheduler::run(
+                    Arc::clone(&shared),
+                    stop.clone(),
+                ))),
+                AbortOnDropHandle::new(tokio::spawn(pruner::run(
+                    Arc::clone(&shared),
+                    stop.clone(),
+                ))),
+                AbortOnDropHandle::new(tokio::spawn(pruner::watch_disk(
+                    Arc::clone(&shared),
+                    stop.clone(),
+                ))),
+                AbortOnDropHandle::new(tokio::spawn(fan_out::resume(Arc::clone(&shared)))),
             ];
             recorder::run(shared, finished).await;
-            dispatch.abort();
-            for task in others {
-                task.abort();
-            }
         };
         (intake, delivery)
     }
