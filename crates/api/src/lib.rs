@@ -27,6 +27,8 @@ mod problem;
 mod publish;
 mod request_id;
 mod serve;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use aide::axum::ApiRouter;
