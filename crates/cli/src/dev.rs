@@ -8,12 +8,11 @@ mod pipeline;
 mod server;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use signature::{Secret, Verifier, VerifyingKey};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -45,8 +44,16 @@ pub struct DevArgs {
 /// and what it does.
 const RECEIVERS: [(&str, &[&str], &str); 3] = [
     ("/search", &[], "wants every event"),
-    ("/newsletter", &["content.published"], "wants content.published only"),
-    ("/fail/2/analytics", &["content.published"], "fails twice, then recovers"),
+    (
+        "/newsletter",
+        &["content.published"],
+        "wants content.published only",
+    ),
+    (
+        "/fail/2/analytics",
+        &["content.published"],
+        "fails twice, then recovers",
+    ),
 ];
 const APPLICATION: &str = "demo";
 /// Messages published right before the server is killed.
@@ -67,7 +74,7 @@ struct Stage {
     published: usize,
 }
 
-pub(crate) async fn run(args: DevArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
+pub(crate) async fn run(args: DevArgs, streams: &mut Streams<'_>) -> Result<Exit, Failure> {
     let token = random_token();
     let secrets: Vec<Secret> = RECEIVERS.iter().map(|_| random_secret()).collect();
     let mut child = Child::new(args.listen.clone(), args.data.clone(), token.clone())?;
@@ -85,28 +92,45 @@ pub(crate) async fn run(args: DevArgs, streams: &mut Streams<'_>) -> Result<(), 
         stage.wait_for(&wanted, streams).await?;
     }
 
-    say(streams, &format!("\n2. {BURST} more are accepted, and the server is killed at once"))?;
+    say(
+        streams,
+        &format!("\n2. {BURST} more are accepted, and the server is killed at once"),
+    )?;
     let burst = stage.burst().await?;
     child.kill()?;
-    say(streams, &format!("   {BURST} answers of 202, then kill -9; now it starts again"))?;
+    say(
+        streams,
+        &format!("   {BURST} answers of 202, then kill -9; now it starts again"),
+    )?;
     let ready = child.start().await?;
     say(streams, &format!("   ready after {} ms", ready.as_millis()))?;
-    let quiet = &mut Streams { input: streams.input, out: &mut std::io::sink(), err: streams.err };
+    let quiet = &mut Streams {
+        input: streams.input,
+        out: &mut std::io::sink(),
+        err: streams.err,
+    };
     stage.wait_for(&burst, quiet).await?;
-    say(streams, &format!("   ✓ all {BURST} arrived at /search: nothing was lost"))?;
+    say(
+        streams,
+        &format!("   ✓ all {BURST} arrived at /search: nothing was lost"),
+    )?;
 
-    say(streams, "\n3. The receiver that failed at first has recovered")?;
+    say(
+        streams,
+        "\n3. The receiver that failed at first has recovered",
+    )?;
     stage.show_recovery(streams).await?;
     conclude(&stage, &child, &token, args.once, streams)?;
     if !args.once {
         stage.watch(streams).await?;
     }
     child.stop();
-    Ok(())
+    Ok(Exit::Ok)
 }
 
 fn say(streams: &mut Streams<'_>, line: &str) -> Result<(), Failure> {
-    writeln!(streams.out, "{line}").map_err(Failure::from)
+    writeln!(streams.out, "{line}")?;
+    Ok(())
 }
 
 fn random_token() -> String {
@@ -126,9 +150,19 @@ fn receivers_of(event_type: &str) -> impl Iterator<Item = &'static str> {
 
 fn introduce(stage: &Stage, child: &Child, streams: &mut Streams<'_>) -> Result<(), Failure> {
     say(streams, "posthaste, a demonstration")?;
-    say(streams, &format!("   server     {}  (data in {})", child.url(), child.data().display()))?;
+    say(
+        streams,
+        &format!(
+            "   server     {}  (data in {})",
+            child.url(),
+            child.data().display()
+        ),
+    )?;
     for (path, _, manner) in RECEIVERS {
-        say(streams, &format!("   endpoint   {}{path}  {manner}", stage.sink.url()))?;
+        say(
+            streams,
+            &format!("   endpoint   {}{path}  {manner}", stage.sink.url()),
+        )?;
     }
     Ok(())
 }
@@ -140,7 +174,13 @@ fn conclude(
     once: bool,
     streams: &mut Streams<'_>,
 ) -> Result<(), Failure> {
-    let Stage { published, delivered, verified, refused, .. } = stage;
+    let Stage {
+        published,
+        delivered,
+        verified,
+        refused,
+        ..
+    } = stage;
     let lines = format!(
         "\n{published} messages published, {} deliveries accepted, {verified} signatures verified, \
          {refused} refused, 0 lost.",
@@ -157,8 +197,12 @@ fn conclude(
     for line in [
         "\nEverything stays up until Ctrl-C. Go on in another terminal:".to_owned(),
         format!("   export POSTHASTE_URL={url} POSTHASTE_TOKEN={token}"),
-        format!("   posthaste send content.published -a {APPLICATION} -d '{{\"title\": \"Hello\"}}'"),
-        format!("   curl -H \"authorization: Bearer $POSTHASTE_TOKEN\" {url}/api/v1/app/{APPLICATION}/msg"),
+        format!(
+            "   posthaste send content.published -a {APPLICATION} -d '{{\"title\": \"Hello\"}}'"
+        ),
+        format!(
+            "   curl -H \"authorization: Bearer $POSTHASTE_TOKEN\" {url}/api/v1/app/{APPLICATION}/msg"
+        ),
         "What arrives at the receiver shows here:".to_owned(),
     ] {
         say(streams, &line)?;
@@ -197,13 +241,14 @@ impl Stage {
 
     async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         let call = Call::new(http::Method::POST, path).with_json(body.to_string());
-        self.client.call(call).await?.json()
+        crate::client::parse(&self.client.call(call).await?.success()?)
     }
 
     /// Makes the application and its endpoints.
     async fn subscribe(&self, secrets: &[Secret]) -> Result<(), Failure> {
         let application = json!({"name": "Content pipeline", "uid": APPLICATION});
-        self.post("/api/v1/app?get_if_exists=true", &application).await?;
+        self.post("/api/v1/app?get_if_exists=true", &application)
+            .await?;
         for ((path, types, _), secret) in RECEIVERS.iter().zip(secrets) {
             let mut endpoint = json!({
                 "url": format!("{}{path}", self.sink.url()),
@@ -212,14 +257,17 @@ impl Stage {
             if !types.is_empty() {
                 endpoint["eventTypes"] = json!(types);
             }
-            self.post(&format!("/api/v1/app/{APPLICATION}/endpoint"), &endpoint).await?;
+            self.post(&format!("/api/v1/app/{APPLICATION}/endpoint"), &endpoint)
+                .await?;
         }
         Ok(())
     }
 
     async fn publish(&mut self, event_type: &str, payload: &Value) -> Result<String, Failure> {
         let message = json!({"eventType": event_type, "payload": payload});
-        let answer = self.post(&format!("/api/v1/app/{APPLICATION}/msg"), &message).await?;
+        let answer = self
+            .post(&format!("/api/v1/app/{APPLICATION}/msg"), &message)
+            .await?;
         self.published += 1;
         Ok(answer["id"].as_str().unwrap_or_default().to_owned())
     }
@@ -236,7 +284,9 @@ impl Stage {
         self.published += BURST;
         let ids = answer["data"].as_array().into_iter().flatten();
         let ids = ids.filter_map(|message| message["id"].as_str());
-        Ok(ids.map(|id| ("/search".to_owned(), id.to_owned())).collect())
+        Ok(ids
+            .map(|id| ("/search".to_owned(), id.to_owned()))
+            .collect())
     }
 
     /// Shows what arrives until all of `wanted` was accepted.
@@ -246,21 +296,32 @@ impl Stage {
         streams: &mut Streams<'_>,
     ) -> Result<(), Failure> {
         let all = async {
-            while !wanted.iter().all(|delivery| self.delivered.contains(delivery)) {
+            while !wanted
+                .iter()
+                .all(|delivery| self.delivered.contains(delivery))
+            {
                 self.next(streams).await?;
             }
             Ok(())
         };
         tokio::time::timeout(PATIENCE, all).await.map_err(|_| {
-            Failure::new(Exit::DeliveryFailed, "a delivery did not arrive within 30 s")
+            Failure::new(
+                Exit::DeliveryFailed,
+                "a delivery did not arrive within 30 s",
+            )
         })?
     }
 
     /// Takes the next arrival and shows it.
     async fn next(&mut self, streams: &mut Streams<'_>) -> Result<(), Failure> {
-        let Some(received) = self.arrivals.recv().await else { return Ok(()) };
+        let Some(received) = self.arrivals.recv().await else {
+            return Ok(());
+        };
         let path = received.uri.path().to_owned();
-        let id = received.header("webhook-id").unwrap_or("(no id)").to_owned();
+        let id = received
+            .header("webhook-id")
+            .unwrap_or("(no id)")
+            .to_owned();
         let attempt = self.attempts.entry((path.clone(), id.clone())).or_default();
         *attempt += 1;
         let verdict = match received.verdict {
@@ -274,8 +335,13 @@ impl Stage {
                 format!("✗ {why}")
             }
         };
-        let status = received.status.map_or_else(|| "-".to_owned(), |s| s.as_u16().to_string());
-        say(streams, &format!("     {path:<18} {id}  {verdict}  try {attempt}, answered {status}"))?;
+        let status = received
+            .status
+            .map_or_else(|| "-".to_owned(), |s| s.as_u16().to_string());
+        say(
+            streams,
+            &format!("     {path:<18} {id}  {verdict}  try {attempt}, answered {status}"),
+        )?;
         if received.status.is_some_and(|status| status.is_success()) {
             self.delivered.insert((path, id));
         }
@@ -285,13 +351,23 @@ impl Stage {
     /// Waits until the receiver that fails at first has accepted everything.
     async fn show_recovery(&mut self, streams: &mut Streams<'_>) -> Result<(), Failure> {
         let failing = RECEIVERS[2].0;
-        let tried: Vec<_> =
-            self.attempts.keys().filter(|(path, _)| path == failing).cloned().collect();
+        let tried: Vec<_> = self
+            .attempts
+            .keys()
+            .filter(|(path, _)| path == failing)
+            .cloned()
+            .collect();
         self.wait_for(&tried, streams).await?;
-        let by_id: BTreeMap<_, _> =
-            self.attempts.iter().filter(|((path, _), _)| path == failing).collect();
+        let by_id: BTreeMap<_, _> = self
+            .attempts
+            .iter()
+            .filter(|((path, _), _)| path == failing)
+            .collect();
         for ((path, id), attempts) in by_id {
-            say(streams, &format!("   ✓ {path}  {id}  accepted at try {attempts}"))?;
+            say(
+                streams,
+                &format!("   ✓ {path}  {id}  accepted at try {attempts}"),
+            )?;
         }
         Ok(())
     }

@@ -7,12 +7,14 @@
 //! - `send` publishes a message, `api` makes any other call.
 //! - `sink` is a receiver that behaves as badly as it is told to; [`sink::Sink`] is the same for
 //!   tests and for `posthaste dev`.
+//! - `dev` is a demonstration: a server of its own, a receiver, a kill in between.
 //! - `verify`, `sign` and `keygen` are Standard Webhooks by hand.
 //!
 //! What is not here: anything that opens the store, and the binary itself.
 
 mod api;
 mod client;
+mod dev;
 mod exit;
 mod keygen;
 mod send;
@@ -26,6 +28,7 @@ use std::io::{Read, Write};
 
 pub use api::ApiArgs;
 pub use client::ServerArgs;
+pub use dev::DevArgs;
 pub use exit::Exit;
 pub use keygen::KeygenArgs;
 pub use send::SendArgs;
@@ -46,6 +49,7 @@ pub enum Command {
     Sign(SignArgs),
     Keygen(KeygenArgs),
     Api(ApiArgs),
+    Dev(DevArgs),
 }
 
 /// Where a command reads from and writes to.
@@ -74,6 +78,7 @@ pub async fn run(command: Command, streams: &mut Streams<'_>) -> Exit {
         Command::Sign(args) => sign::run(&args, streams),
         Command::Keygen(args) => keygen::run(&args, streams),
         Command::Api(args) => api::run(args, streams).await,
+        Command::Dev(args) => dev::run(args, streams).await,
     };
     match result {
         Ok(exit) => exit,

@@ -12,6 +12,11 @@ use domain::Timestamp;
 pub struct Hidden(String);
 
 impl Hidden {
+    /// Hides a text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
     /// The text itself.
     pub fn reveal(&self) -> &str {
         &self.0

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use domain::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OpenFlags, params};
 use store::{Error, Stats};
 
 use crate::fault::{Fault, Verdict};
@@ -27,6 +27,14 @@ pub(crate) fn copy(connection: &Connection, to: &Path) -> Result<(), Error> {
         return Err(verdict.into_error());
     }
     sync(to).map_err(|error| Error::Failed(format!("cannot sync the copy: {error}")))
+}
+
+/// Copies a store's file, which another process may be using, to a file that does not exist yet.
+pub fn backup(from: &Path, to: &Path) -> Result<(), Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(from, flags)
+        .map_err(|error| Error::Failed(format!("cannot open {}: {error}", from.display())))?;
+    copy(&connection, to)
 }
 
 fn sync(file: &Path) -> std::io::Result<()> {

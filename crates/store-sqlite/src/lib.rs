@@ -58,6 +58,8 @@ use crate::fault::Fault;
 use crate::reader::Readers;
 use crate::writer::{Job, Task, Tx, Weight, Writer};
 
+pub use backup::backup;
+
 /// Called with the cause when the store cannot be trusted any more; it should end the process.
 pub type OnFatal = Arc<dyn Fn(&str) + Send + Sync>;
 

@@ -135,6 +135,12 @@ impl Client {
         })
     }
 
+    /// Makes each call once only.
+    pub(crate) fn once(mut self) -> Self {
+        self.retries.clear();
+        self
+    }
+
     #[cfg(test)]
     pub(crate) fn without_waits(mut self) -> Self {
         self.retries.fill(Duration::ZERO);

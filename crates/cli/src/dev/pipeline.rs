@@ -27,7 +27,10 @@ pub(super) fn article() -> [(&'static str, Value); 4] {
         ("content.created", event("content.created", "draft", 1)),
         ("content.updated", event("content.updated", "draft", 2)),
         ("content.approved", event("content.approved", "approved", 2)),
-        ("content.published", event("content.published", "published", 2)),
+        (
+            "content.published",
+            event("content.published", "published", 2),
+        ),
     ]
 }
 

@@ -39,7 +39,13 @@ impl Child {
         });
         std::fs::create_dir_all(&data)
             .map_err(|error| failed(&format!("could not create {}: {error}", data.display())))?;
-        Ok(Self { listen, data, temporary, token, process: None })
+        Ok(Self {
+            listen,
+            data,
+            temporary,
+            token,
+            process: None,
+        })
     }
 
     pub(super) fn url(&self) -> String {
@@ -61,7 +67,13 @@ impl Child {
         let log = File::options().create(true).append(true).open(self.log());
         let log = log.map_err(|error| failed(&format!("could not write a log: {error}")))?;
         let process = Command::new(program)
-            .args(["serve", "--allow-private", "--listen", &self.listen, "--data"])
+            .args([
+                "serve",
+                "--allow-private",
+                "--listen",
+                &self.listen,
+                "--data",
+            ])
             .arg(&self.data)
             .env("POSTHASTE_ADMIN_KEY", &self.token)
             .env("POSTHASTE__DELIVERY__RETRY_SCHEDULE", SCHEDULE)
@@ -75,7 +87,11 @@ impl Child {
     }
 
     async fn wait_until_ready(&mut self, began: tokio::time::Instant) -> Result<Duration, Failure> {
-        let server = ServerArgs { url: self.url(), token: None, admin_key: None };
+        let server = ServerArgs {
+            url: self.url(),
+            token: None,
+            admin_key: None,
+        };
         let client = Client::new(&server)?.once();
         while began.elapsed() < READY_WITHIN {
             let process = self.process.as_mut().expect("it was just started");
@@ -96,7 +112,10 @@ impl Child {
     /// Kills the process, without a chance to tidy up.
     pub(super) fn kill(&mut self) -> Result<(), Failure> {
         if let Some(mut process) = self.process.take() {
-            process.kill().and_then(|()| process.wait()).map_err(|e| failed(&e.to_string()))?;
+            process
+                .kill()
+                .and_then(|()| process.wait())
+                .map_err(|e| failed(&e.to_string()))?;
         }
         Ok(())
     }

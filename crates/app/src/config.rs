@@ -1,0 +1,495 @@
+//! Settings in layers: defaults, then the file, then the environment, then flags.
+//!
+//! Every setting is a field of one of the sections below, read once at the start, checked all at
+//! once, and handed on as plain values; nothing reads it later. A fault names the setting, where
+//! it came from, and what is wrong; all faults are listed together.
+
+mod layers;
+mod values;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use domain::{AddressPolicy, RetryPolicy, RetrySchedule};
+use engine::EngineConfig;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use layers::{Layers, Setting};
+pub(crate) use values::{Hidden, List, Size, Span};
+
+/// All settings.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) server: Server,
+    pub(crate) store: Store,
+    pub(crate) delivery: Delivery,
+    pub(crate) engine: Engine,
+    pub(crate) egress: Egress,
+    pub(crate) limits: Limits,
+    pub(crate) retention: Retention,
+    pub(crate) secrets: Secrets,
+    pub(crate) log: Log,
+}
+
+/// How the server listens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Server {
+    /// Address and port; loopback unless it is changed.
+    pub(crate) listen: String,
+    /// Connections at once; 0 is 80 % of the process's file limit.
+    pub(crate) connections: usize,
+    /// Connections at once from one address.
+    pub(crate) connections_per_peer: usize,
+    /// For a request's headers, and for the first byte of a connection.
+    pub(crate) header_timeout: Span,
+    /// How long an idle connection is kept.
+    pub(crate) idle_timeout: Span,
+    /// Bytes per second that a request's body must reach after ten seconds.
+    pub(crate) body_rate: Size,
+    /// For writing an answer.
+    pub(crate) write_timeout: Span,
+    /// From the signal to the exit, whatever is in flight.
+    pub(crate) shutdown_timeout: Span,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8411".to_owned(),
+            connections: 0,
+            connections_per_peer: 256,
+            header_timeout: Span::seconds(10),
+            idle_timeout: Span::seconds(75),
+            body_rate: Size(1024),
+            write_timeout: Span::seconds(30),
+            shutdown_timeout: Span::seconds(25),
+        }
+    }
+}
+
+/// Where things are kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Store {
+    /// The directory of the database and its key file.
+    pub(crate) data: PathBuf,
+    /// Connections that read.
+    pub(crate) readers: usize,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("posthaste-data"),
+            readers: 3,
+        }
+    }
+}
+
+/// How destinations are called.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Delivery {
+    /// The wait before each attempt; as many attempts as entries.
+    pub(crate) retry_schedule: List<Span>,
+    /// How far `Retry-After` may stretch a shorter wait.
+    pub(crate) retry_after_max: Span,
+    /// For one attempt, from name look-up to the end of the answer.
+    pub(crate) timeout: Span,
+    /// Attempts in flight at once to a destination that nothing is known about.
+    pub(crate) concurrency_start: u16,
+    /// Attempts in flight at once to a destination that answers fast.
+    pub(crate) concurrency_max: u16,
+    /// How long a recovered destination is ramped up.
+    pub(crate) slow_start: Span,
+    /// Failures in a row that open the breaker, …
+    pub(crate) breaker_failures: u32,
+    /// … once they have lasted this long.
+    pub(crate) breaker_after: Span,
+    /// Between probes of a destination whose breaker is open.
+    pub(crate) breaker_probe: Span,
+    /// Bytes of an answer that are read.
+    pub(crate) response_read: Size,
+    /// Bytes of an answer that are kept.
+    pub(crate) response_kept: Size,
+    /// Bytes of an answer from a private address that are kept.
+    pub(crate) response_kept_private: Size,
+}
+
+impl Default for Delivery {
+    fn default() -> Self {
+        let engine = EngineConfig::default();
+        Self {
+            retry_schedule: List(
+                engine
+                    .retry
+                    .schedule
+                    .waits()
+                    .iter()
+                    .map(|w| Span(*w))
+                    .collect(),
+            ),
+            retry_after_max: Span(engine.retry.retry_after_max),
+            timeout: Span(engine.attempt_deadline),
+            concurrency_start: engine.concurrency_start,
+            concurrency_max: engine.concurrency_max,
+            slow_start: Span(engine.slow_start),
+            breaker_failures: engine.breaker_failures,
+            breaker_after: Span(engine.breaker_after),
+            breaker_probe: Span(engine.breaker_probe),
+            response_read: Size(engine.response.read),
+            response_kept: Size(engine.response.kept),
+            response_kept_private: Size(engine.response.kept_private),
+        }
+    }
+}
+
+/// What the engine holds and how it batches.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Engine {
+    /// Payload bytes in memory, over everything that waits or is in flight.
+    pub(crate) payload_memory: Size,
+    /// Deliveries that one lane holds in memory.
+    pub(crate) lane_queue: usize,
+    /// Attempts in flight and outcomes not yet recorded.
+    pub(crate) in_flight: usize,
+    /// Publishes that wait to be stored.
+    pub(crate) waiting: usize,
+    /// Payload bytes that wait to be stored.
+    pub(crate) waiting_bytes: Size,
+    /// Idle connections to destinations.
+    pub(crate) idle_connections: usize,
+    /// How often the store is asked for work that memory has lost sight of.
+    pub(crate) sweep_interval: Span,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        let engine = EngineConfig::default();
+        Self {
+            payload_memory: Size(engine.payload_memory),
+            lane_queue: engine.lane_queue_max,
+            in_flight: engine.in_flight_max,
+            waiting: engine.intake_waiting_max,
+            waiting_bytes: Size(engine.intake_waiting_bytes),
+            idle_connections: engine.idle_connections_max,
+            sweep_interval: Span(engine.sweep_interval),
+        }
+    }
+}
+
+/// Which addresses may be called.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Egress {
+    /// Allow private and loopback addresses, and `http://`.
+    pub(crate) allow_private: bool,
+    /// Allow `http://`.
+    pub(crate) allow_http: bool,
+    /// Address ranges that are allowed besides public ones, as CIDR.
+    pub(crate) allow: List<String>,
+    /// The network translates `64:ff9b::/96` to IPv4.
+    pub(crate) nat64: bool,
+    /// For opening a TCP connection and its TLS handshake.
+    pub(crate) connect_timeout: Span,
+    /// For looking up a name.
+    pub(crate) dns_timeout: Span,
+    /// The longest life of a connection.
+    pub(crate) connection_max_age: Span,
+    /// A PEM file of certificates to trust besides the platform's.
+    pub(crate) extra_ca: Option<PathBuf>,
+}
+
+impl Default for Egress {
+    fn default() -> Self {
+        Self {
+            allow_private: false,
+            allow_http: false,
+            allow: List(Vec::new()),
+            nat64: false,
+            connect_timeout: Span::seconds(10),
+            dns_timeout: Span::seconds(5),
+            connection_max_age: Span::seconds(300),
+            extra_ca: None,
+        }
+    }
+}
+
+/// What callers may send and create.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Limits {
+    pub(crate) payload: Size,
+    pub(crate) body: Size,
+    pub(crate) batch: Size,
+    pub(crate) batch_messages: usize,
+    pub(crate) endpoints_per_application: usize,
+    pub(crate) channels: usize,
+    pub(crate) tags: usize,
+    pub(crate) event_types_per_endpoint: usize,
+    pub(crate) name_chars: usize,
+    pub(crate) description_chars: usize,
+    pub(crate) endpoint_headers: usize,
+    pub(crate) endpoint_header: Size,
+    pub(crate) metadata: Size,
+    pub(crate) url_chars: usize,
+    pub(crate) secrets_per_endpoint: usize,
+    pub(crate) idempotency_key: Size,
+    pub(crate) schema: Size,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let limits = domain::Limits::default();
+        Self {
+            payload: Size(limits.payload_bytes),
+            body: Size(limits.body_bytes),
+            batch: Size(limits.batch_bytes),
+            batch_messages: limits.batch_messages,
+            endpoints_per_application: limits.endpoints_per_application,
+            channels: limits.channels,
+            tags: limits.tags,
+            event_types_per_endpoint: limits.event_types_per_endpoint,
+            name_chars: limits.name_chars,
+            description_chars: limits.description_chars,
+            endpoint_headers: limits.endpoint_headers,
+            endpoint_header: Size(limits.endpoint_header_bytes),
+            metadata: Size(limits.metadata_bytes),
+            url_chars: limits.url_chars,
+            secrets_per_endpoint: limits.secrets_per_endpoint,
+            idempotency_key: Size(limits.idempotency_key_bytes),
+            schema: Size(limits.schema_bytes),
+        }
+    }
+}
+
+/// How long things are kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Retention {
+    /// Payloads, when the publisher did not say.
+    pub(crate) payload: Span,
+    /// Messages and attempts.
+    pub(crate) history: Span,
+    /// How often the pruner looks.
+    pub(crate) interval: Span,
+    /// Rows that one pruning transaction touches.
+    pub(crate) rows: u16,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        let engine = EngineConfig::default();
+        Self {
+            payload: Span(engine.payload_retention),
+            history: Span(engine.history_retention),
+            interval: Span(engine.prune_interval),
+            rows: engine.prune_rows,
+        }
+    }
+}
+
+/// The key that seals endpoints' secrets. Without a setting it lies beside the data.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Secrets {
+    /// The key itself, `phk_…`.
+    pub(crate) master_key: Option<Hidden>,
+    /// A file that holds it.
+    pub(crate) master_key_file: Option<PathBuf>,
+    /// Earlier keys, which still open what they sealed.
+    pub(crate) earlier_keys: List<Hidden>,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    /// `text` or `json`.
+    pub(crate) format: LogFormat,
+    /// A level, or filters such as `info,posthaste_engine=debug`.
+    pub(crate) level: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Text,
+            level: "info".to_owned(),
+        }
+    }
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Config {
+    /// Returns what is wrong with values that are each well-formed, as `setting: what`.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut check = |setting: &str, result: Result<(), String>| {
+            if let Err(what) = result {
+                faults.push(format!("{setting}: {what}"));
+            }
+        };
+        check(
+            "server.listen",
+            self.server
+                .listen
+                .parse::<std::net::SocketAddr>()
+                .map(|_| ())
+                .map_err(|_| "is not an address and port such as 127.0.0.1:8411".to_owned()),
+        );
+        check("delivery.retry_schedule", self.schedule().map(|_| ()));
+        check("egress.allow", self.address_policy().map(|_| ()));
+        let positive = [
+            ("store.readers", self.store.readers),
+            (
+                "delivery.concurrency_start",
+                usize::from(self.delivery.concurrency_start),
+            ),
+            (
+                "delivery.concurrency_max",
+                usize::from(self.delivery.concurrency_max),
+            ),
+            ("engine.lane_queue", self.engine.lane_queue),
+            ("engine.in_flight", self.engine.in_flight),
+            ("engine.waiting", self.engine.waiting),
+            ("engine.payload_memory", self.engine.payload_memory.0),
+            ("retention.rows", usize::from(self.retention.rows)),
+            (
+                "server.connections_per_peer",
+                self.server.connections_per_peer,
+            ),
+        ];
+        for (setting, value) in positive {
+            check(
+                setting,
+                if value == 0 {
+                    Err("must be at least 1".to_owned())
+                } else {
+                    Ok(())
+                },
+            );
+        }
+        let spans = [
+            ("delivery.timeout", self.delivery.timeout),
+            ("delivery.slow_start", self.delivery.slow_start),
+            ("delivery.breaker_probe", self.delivery.breaker_probe),
+            ("engine.sweep_interval", self.engine.sweep_interval),
+            ("retention.interval", self.retention.interval),
+            ("server.header_timeout", self.server.header_timeout),
+        ];
+        for (setting, Span(value)) in spans {
+            let zero = value == Duration::ZERO;
+            check(
+                setting,
+                if zero {
+                    Err("must be longer than 0s".to_owned())
+                } else {
+                    Ok(())
+                },
+            );
+        }
+        if self.secrets.master_key.is_some() && self.secrets.master_key_file.is_some() {
+            faults.push("secrets.master_key: is given together with its file; give one".to_owned());
+        }
+        faults
+    }
+
+    fn schedule(&self) -> Result<RetrySchedule, String> {
+        let waits = self
+            .delivery
+            .retry_schedule
+            .0
+            .iter()
+            .map(|span| span.0)
+            .collect();
+        RetrySchedule::new(waits).map_err(|error| error.to_string())
+    }
+
+    /// Returns which addresses may be called.
+    pub(crate) fn address_policy(&self) -> Result<AddressPolicy, String> {
+        let egress = &self.egress;
+        let allow = egress
+            .allow
+            .0
+            .iter()
+            .map(|text| text.parse().map_err(|error| format!("{text}: {error}")))
+            .collect::<Result<_, String>>()?;
+        Ok(AddressPolicy {
+            allow_private: egress.allow_private,
+            allow_http: egress.allow_http || egress.allow_private,
+            nat64: egress.nat64,
+            allow,
+        })
+    }
+
+    /// Returns the limits on what callers send.
+    pub(crate) fn limits(&self) -> domain::Limits {
+        let limits = &self.limits;
+        domain::Limits {
+            payload_bytes: limits.payload.0,
+            body_bytes: limits.body.0,
+            batch_bytes: limits.batch.0,
+            batch_messages: limits.batch_messages,
+            endpoints_per_application: limits.endpoints_per_application,
+            channels: limits.channels,
+            tags: limits.tags,
+            event_types_per_endpoint: limits.event_types_per_endpoint,
+            name_chars: limits.name_chars,
+            description_chars: limits.description_chars,
+            endpoint_headers: limits.endpoint_headers,
+            endpoint_header_bytes: limits.endpoint_header.0,
+            metadata_bytes: limits.metadata.0,
+            url_chars: limits.url_chars,
+            secrets_per_endpoint: limits.secrets_per_endpoint,
+            idempotency_key_bytes: limits.idempotency_key.0,
+            schema_bytes: limits.schema.0,
+        }
+    }
+
+    /// Returns the engine's settings. The faults must have been looked at before.
+    pub(crate) fn engine(&self, cautious: bool) -> anyhow::Result<EngineConfig> {
+        let (delivery, engine) = (&self.delivery, &self.engine);
+        Ok(EngineConfig {
+            payload_memory: engine.payload_memory.0,
+            lane_queue_max: engine.lane_queue,
+            in_flight_max: engine.in_flight,
+            concurrency_start: delivery.concurrency_start,
+            concurrency_max: delivery.concurrency_max.max(delivery.concurrency_start),
+            slow_start: delivery.slow_start.0,
+            attempt_deadline: delivery.timeout.0,
+            response: env::ResponseLimits {
+                read: delivery.response_read.0,
+                kept: delivery.response_kept.0,
+                kept_private: delivery.response_kept_private.0,
+            },
+            retry: RetryPolicy {
+                schedule: self.schedule().map_err(anyhow::Error::msg)?,
+                retry_after_max: delivery.retry_after_max.0,
+            },
+            breaker_failures: delivery.breaker_failures,
+            breaker_after: delivery.breaker_after.0,
+            breaker_probe: delivery.breaker_probe.0,
+            idle_connections_max: engine.idle_connections,
+            intake_waiting_max: engine.waiting,
+            intake_waiting_bytes: engine.waiting_bytes.0,
+            sweep_interval: engine.sweep_interval.0,
+            prune_interval: self.retention.interval.0,
+            prune_rows: self.retention.rows,
+            payload_retention: self.retention.payload.0,
+            history_retention: self.retention.history.0,
+            cautious,
+            ..EngineConfig::default()
+        })
+    }
+}

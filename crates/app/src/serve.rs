@@ -1,0 +1,228 @@
+//! Wires everything together and runs it until a signal.
+//!
+//! Intake (with the API) and delivery each have a single-threaded runtime of their own: that is
+//! faster than one shared runtime, and a flood of requests cannot starve deliveries of a thread.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use engine::{Engine, Loops};
+use env::{Clock, Entropy as _, Ids, SystemClock, SystemEntropy};
+use prometheus_client::registry::Registry;
+use service::Service;
+use store::Store;
+use store_sqlite::SqliteStore;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use vault::Vault;
+
+use crate::commands::say;
+use crate::config::Config;
+use crate::data::DataDir;
+
+/// Runs the server until it is told to stop.
+pub(crate) fn run(config: &Config, admin_key: Option<String>) -> anyhow::Result<()> {
+    let data = DataDir::open(&config.store.data)?;
+    if data.unclean {
+        tracing::warn!("The last run did not end in order; what was in flight is sent again");
+    }
+    let address: SocketAddr = config.server.listen.parse().context("server.listen")?;
+    let listener =
+        TcpListener::bind(address).with_context(|| format!("could not listen on {address}"))?;
+    let runtime = runtime()?;
+    let parts = runtime.block_on(open(config, &data))?;
+    let token = runtime.block_on(parts.service.bootstrap_admin_key(admin_key))?;
+    if let Some(token) = token {
+        say(&format!("Admin key (shown once, keep it): {token}"))?;
+    }
+    let left = runtime.block_on(serve(config, parts, listener))?;
+    if left > 0 {
+        tracing::warn!(
+            attempts = left,
+            "Stopped with attempts in flight; they are made again"
+        );
+    }
+    data.close();
+    tracing::info!("Stopped");
+    // What still runs has had its time, and a hung attempt would keep the runtime from ending.
+    runtime.shutdown_background();
+    Ok(())
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("could not start a runtime")
+}
+
+struct Parts {
+    engine: Engine,
+    loops: Loops,
+    service: Service,
+    metrics: Arc<Mutex<Registry>>,
+}
+
+async fn open(config: &Config, data: &DataDir) -> anyhow::Result<Parts> {
+    let entropy = Arc::new(SystemEntropy);
+    let mut random = [0; 32];
+    entropy.fill(&mut random);
+    let vault: Arc<Vault> = Arc::new(data.vault(&config.secrets, random)?);
+    let store: Arc<dyn Store> = Arc::new(open_store(config, data)?);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let ids = Arc::new(Ids::default());
+    let addresses = config.address_policy().map_err(anyhow::Error::msg)?;
+    let dependencies = engine::Dependencies {
+        store: Arc::clone(&store),
+        egress: Arc::new(open_egress(config)?),
+        vault: Arc::clone(&vault),
+        clock: Arc::clone(&clock),
+        entropy: entropy.clone(),
+        ids: Arc::clone(&ids),
+    };
+    let (engine, loops) = Engine::open(config.engine(data.unclean)?, dependencies).await?;
+    let mut metrics = Registry::default();
+    engine.register_metrics(&mut metrics);
+    let service = Service::new(service::Dependencies {
+        store,
+        engine: engine.clone(),
+        vault,
+        clock,
+        entropy,
+        ids,
+        limits: config.limits(),
+        addresses,
+    });
+    Ok(Parts {
+        engine,
+        loops,
+        service,
+        metrics: Arc::new(Mutex::new(metrics)),
+    })
+}
+
+fn open_store(config: &Config, data: &DataDir) -> anyhow::Result<SqliteStore> {
+    let options = store_sqlite::Options {
+        readers: config.store.readers,
+        ..store_sqlite::Options::file(data.database(), Arc::new(die))
+    };
+    SqliteStore::open(options).context("could not open the database")
+}
+
+/// Ends the process at once: a store that lies is worse than one that is down.
+fn die(cause: &str) {
+    tracing::error!(
+        cause,
+        "The database failed; ending so that nothing is lost or made up"
+    );
+    std::process::abort();
+}
+
+fn open_egress(config: &Config) -> anyhow::Result<egress::Client> {
+    let policy = config.address_policy().map_err(anyhow::Error::msg)?;
+    let settings = &config.egress;
+    let resolver = Arc::new(egress::SystemResolver::from_system());
+    let extra_roots_pem = match &settings.extra_ca {
+        None => Vec::new(),
+        Some(path) => std::fs::read(path)
+            .with_context(|| format!("egress.extra_ca: could not read {}", path.display()))?,
+    };
+    let client = egress::Config {
+        extra_roots_pem,
+        dns_timeout: settings.dns_timeout.0,
+        connect_timeout: settings.connect_timeout.0,
+        connection_age_max: settings.connection_max_age.0,
+        ..egress::Config::new(egress::SharedPolicy::new(policy), resolver)
+    };
+    egress::Client::new(client).context("egress.extra_ca")
+}
+
+/// Serves until a signal, then stops in order. Returns how many attempts were left in flight.
+async fn serve(config: &Config, parts: Parts, listener: TcpListener) -> anyhow::Result<usize> {
+    let Parts {
+        engine,
+        loops,
+        service,
+        metrics,
+    } = parts;
+    let stop = loops.stop();
+    let (intake, delivery) = loops.split();
+    let intake = tokio::spawn(intake);
+    let delivery_thread = std::thread::Builder::new()
+        .name("delivery".to_owned())
+        .spawn(move || runtime().map(|runtime| runtime.block_on(delivery)))
+        .context("could not start the delivery thread")?;
+
+    let shutdown = CancellationToken::new();
+    let timeout = config.server.shutdown_timeout.0;
+    let limits = serve_limits(config);
+    let router = api::router(service.clone(), Arc::new(move || render(&engine, &metrics)));
+    let address = listener
+        .local_addr()
+        .context("could not read the listening address")?;
+    let server = tokio::spawn(api::serve(listener, router, limits, shutdown.clone()));
+    say(&format!("posthaste listens on http://{address}"))?;
+
+    let mut terminate = signal(SignalKind::terminate()).context("could not listen for signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("could not listen for signals")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("Stopping: nothing new is accepted, what is in flight may end");
+    service.begin_shutdown();
+    shutdown.cancel();
+    let orderly = async {
+        let (served, left) = tokio::join!(server, stop.stop(timeout));
+        if let Ok(Err(error)) = served {
+            tracing::warn!(%error, "The listener failed");
+        }
+        left
+    };
+    let left = tokio::select! {
+        left = orderly => left,
+        // A second signal: whoever sends it does not want to wait.
+        _ = terminate.recv() => stop.stop(Duration::ZERO).await,
+        _ = interrupt.recv() => stop.stop(Duration::ZERO).await,
+    };
+    intake.abort();
+    if left == 0 {
+        let _ = delivery_thread.join();
+    }
+    Ok(left)
+}
+
+fn serve_limits(config: &Config) -> api::ServeLimits {
+    let server = &config.server;
+    let default = api::ServeLimits::default();
+    api::ServeLimits {
+        connections: if server.connections == 0 {
+            default.connections
+        } else {
+            server.connections
+        },
+        connections_per_peer: server.connections_per_peer,
+        drain: server.shutdown_timeout.0,
+        deadlines: api::Deadlines {
+            first_byte: server.header_timeout.0,
+            head: server.header_timeout.0,
+            idle: server.idle_timeout.0,
+            write: server.write_timeout.0,
+            body_bytes_per_second: server.body_rate.0 as u64,
+            ..default.deadlines
+        },
+        ..default
+    }
+}
+
+/// Writes the metrics in Prometheus' text form.
+fn render(engine: &Engine, metrics: &Mutex<Registry>) -> String {
+    engine.refresh_metrics();
+    let mut text = String::new();
+    let registry = metrics.lock().expect("no panic while it is held");
+    // Writing to a string cannot fail.
+    let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
+    text
+}
