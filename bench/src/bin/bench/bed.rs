@@ -70,10 +70,10 @@ impl Lab {
         first
     }
 
-    /// Starts the receiver; port 0 takes a free one.
-    pub(crate) fn receiver(port: u16) -> anyhow::Result<(Role, Listening)> {
+    /// Starts the receiver.
+    pub(crate) fn receiver(listen: Listen) -> anyhow::Result<(Role, Listening)> {
         let mut role = Role::start("role-receiver")?;
-        let listening = role.ask(&Listen { port })?;
+        let listening = role.ask(&listen)?;
         Ok((role, listening))
     }
 

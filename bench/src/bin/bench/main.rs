@@ -84,7 +84,7 @@ impl Options {
             return self;
         }
         Self {
-            seconds: 0.4,
+            seconds: 0.2,
             rounds: 1,
             backlog: 2_000,
             ..self

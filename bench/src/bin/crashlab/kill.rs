@@ -23,14 +23,13 @@ const MOST_MS: u64 = 2_000;
 
 pub(crate) fn run(args: &KillArgs) -> anyhow::Result<()> {
     let data = args.common.work.join("data");
-    let mut lab = Lab::open(
-        &args.common,
-        &Plan {
-            data,
-            payload_min: 64,
-            waiting_max: 4_096,
-        },
-    )?;
+    let plan = Plan {
+        data,
+        payload_min: 64,
+        repeats_share: 0.01,
+        waiting_max: 4_096,
+    };
+    let mut lab = Lab::open(&args.common, &plan)?;
     let mut waits = Numbers::new(lab.seed);
     for _ in 0..args.kills {
         thread::sleep(waits.wait(LEAST_MS, MOST_MS));

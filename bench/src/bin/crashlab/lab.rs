@@ -53,6 +53,8 @@ pub(crate) struct Plan {
     /// Where the server's data goes.
     pub(crate) data: PathBuf,
     pub(crate) payload_min: usize,
+    /// Repeats tolerated, as a share of all deliveries.
+    pub(crate) repeats_share: f64,
     /// See [`Producer::waiting_max`].
     pub(crate) waiting_max: usize,
 }
@@ -95,7 +97,7 @@ impl Lab {
             },
             limits: Limits {
                 repeats_per_kill: common.repeats_per_kill,
-                repeats_share: 0.01,
+                repeats_share: plan.repeats_share,
             },
             settle: Duration::from_secs(common.settle_seconds),
             launch: launch(common, plan)?,

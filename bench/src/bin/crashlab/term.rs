@@ -24,14 +24,13 @@ pub(crate) struct TermArgs {
 
 pub(crate) fn run(args: &TermArgs) -> anyhow::Result<()> {
     let data = args.common.work.join("data");
-    let mut lab = Lab::open(
-        &args.common,
-        &Plan {
-            data,
-            payload_min: 64,
-            waiting_max: 4_096,
-        },
-    )?;
+    let plan = Plan {
+        data,
+        payload_min: 64,
+        repeats_share: 0.0,
+        waiting_max: 4_096,
+    };
+    let mut lab = Lab::open(&args.common, &plan)?;
     let mut waits = Numbers::new(lab.seed);
     // A second more than the deadline, for the exit itself.
     let limit = Duration::from_secs(args.deadline_seconds + 1);

@@ -20,9 +20,11 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 /// Where to listen; port 0 takes a free one. The first line from the parent.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Listen {
     pub(crate) port: u16,
+    /// As in [`Command::Reset`].
+    pub(crate) first_sequence: u64,
 }
 
 /// The answer to [`Listen`].
@@ -73,6 +75,9 @@ pub(crate) fn main() -> anyhow::Result<()> {
             address: listener.local_addr()?,
         })?;
         let receiver = Rc::new(Receiver::default());
+        receiver.obey(Command::Reset {
+            first_sequence: listen.first_sequence,
+        });
         let (commands, mut waiting) = mpsc::unbounded_channel();
         thread::spawn(move || {
             while let Ok(Some(command)) = super::next_command::<Command>() {

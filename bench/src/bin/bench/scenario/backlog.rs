@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::bed::{Kind, Lab, Side, drained, float};
 use crate::report::{Section, count, mebibytes, rate};
 use crate::role::load::{self, Job, Pace, Stop};
-use crate::role::receiver;
+use crate::role::receiver::{self, Listen};
 
 /// Soon due again and never exhausted, however long the receiver is down.
 const SCHEDULE_TAIL: &str = ",20s";
@@ -45,8 +45,11 @@ struct Figures {
 
 pub(super) fn run(lab: &mut Lab) -> anyhow::Result<Section> {
     let address = free_address()?;
-    let schedule = format!("0s,5s{}", SCHEDULE_TAIL.repeat(SCHEDULE_TAIL_REPEATS));
-    let settings = [("POSTHASTE__DELIVERY__RETRY_SCHEDULE", schedule.as_str())];
+    let schedule = format!("0s,2s{}", SCHEDULE_TAIL.repeat(SCHEDULE_TAIL_REPEATS));
+    let settings = [
+        ("POSTHASTE__DELIVERY__RETRY_SCHEDULE", schedule.as_str()),
+        ("POSTHASTE__DELIVERY__BREAKER_PROBE", "1s"),
+    ];
     let endpoint = json!({ "url": format!("http://{address}/e/0") });
     let side = lab.side(Kind::Server, "backlog", &settings, &[endpoint])?;
     let mut pile = Pile {
@@ -63,7 +66,11 @@ pub(super) fn run(lab: &mut Lab) -> anyhow::Result<Section> {
     loads.push(pile.grow(&side, messages - messages / 10)?);
     let resident_at_whole = usage::resident_bytes(side.server.pid())?;
     let at_whole = pile.probe(&side)?;
-    let (mut receiver, _) = Lab::receiver(address.port())?;
+    let listen = Listen {
+        port: address.port(),
+        first_sequence: pile.first,
+    };
+    let (mut receiver, _) = Lab::receiver(listen)?;
     let draining = pile.probe(&side)?;
     loads.extend([&empty, &at_tenth, &at_whole, &draining].map(Clone::clone));
     let accepted: u64 = loads.iter().map(|load| load.accepted).sum();

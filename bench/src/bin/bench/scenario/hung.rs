@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::bed::{Kind, Lab, Side, drained, float, median};
 use crate::report::{Section, count};
 use crate::role::load::{self, Job, Pace};
-use crate::role::receiver::{self, Command};
+use crate::role::receiver::{self, Command, Listen};
 
 const HEALTHY: u32 = 99;
 const HEALTHY_PER_SECOND: u32 = 300;
@@ -33,7 +33,7 @@ struct Phase {
 }
 
 pub(super) fn run(lab: &mut Lab) -> anyhow::Result<Section> {
-    let (mut receiver, listening) = Lab::receiver(0)?;
+    let (mut receiver, listening) = Lab::receiver(Listen::default())?;
     let url = |path: &str| format!("http://{}/{path}", listening.address);
     let mut endpoints = vec![json!({ "url": url("hang/0"), "eventTypes": ["hung"] })];
     endpoints.extend(

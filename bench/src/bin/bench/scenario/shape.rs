@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::bed::{self, Kind, Lab, Round, Side, median};
 use crate::report::{Section, count, mebibytes, rate};
 use crate::role::load::{Job, Pace};
+use crate::role::receiver::Listen;
 
 /// How long each side runs before the first round counts.
 const WARM_UP_SECONDS: f64 = 0.5;
@@ -112,7 +113,7 @@ pub(super) fn run(lab: &mut Lab, name: &'static str, shapes: &[Shape]) -> anyhow
 }
 
 fn measure(lab: &mut Lab, shape: &Shape) -> anyhow::Result<Vec<Round>> {
-    let (mut receiver, listening) = Lab::receiver(0)?;
+    let (mut receiver, listening) = Lab::receiver(Listen::default())?;
     let endpoints: Vec<Value> = (0..shape.endpoints)
         .map(|n| json!({ "url": format!("http://{}/{}/{n}", listening.address, shape.behaviour) }))
         .collect();
