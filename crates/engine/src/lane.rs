@@ -11,8 +11,12 @@
 //!   claim began is remembered in `recorded` and dropped from the answer.
 //! - A commit is seen by a claim before intake hands it over: arrivals whose commit a complete
 //!   claim covered (`covered`) are dropped, and around its edge `recorded` is asked once more.
+//!
+//! A complete claim is a chain of claims, from the very start of the destination's range to its
+//! end. A delivery keeps its place in the range until its outcome is recorded, so such a chain
+//! has met all that was committed before its first claim began.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,14 +80,20 @@ pub(crate) struct Lane {
     /// The earliest due time in the store after now, as far as memory knows.
     pub(crate) next_due: Option<Timestamp>,
     queue: VecDeque<Job>,
-    /// Queued, in flight, or ended and not yet recorded.
-    held: HashSet<MessageKey>,
+    /// Queued, in flight, or ended and not yet recorded, with what each costs in memory.
+    held: HashMap<MessageKey, usize>,
+    held_bytes: usize,
     /// Payload bytes in the queue.
     bytes: usize,
     behind: bool,
     /// Where the next claim continues.
     cursor: Option<(Timestamp, MessageKey)>,
     claim: Option<ClaimPlan>,
+    /// What the first claim of the chain under way has covered.
+    chain: Option<u64>,
+    /// Deliveries were left to the store since the claim under way began: its chain counts for
+    /// nothing.
+    broken: bool,
     /// Arrivals during a claim from the start.
     arrivals: Vec<(Job, u64)>,
     /// The highest commit of an arrival that was left to the store.
@@ -106,11 +116,14 @@ impl Lane {
             touched: now,
             next_due: None,
             queue: VecDeque::new(),
-            held: HashSet::new(),
+            held: HashMap::new(),
+            held_bytes: 0,
             bytes: 0,
             behind: false,
             cursor: None,
             claim: None,
+            chain: None,
+            broken: false,
             arrivals: Vec::new(),
             dropped_commit: 0,
             covered: 0,
@@ -190,13 +203,15 @@ impl Lane {
     fn is_known(&self, job: &Job, commit: u64) -> bool {
         let key = job.key();
         commit <= self.covered
-            || self.held.contains(&key)
+            || self.held.contains_key(&key)
             || (commit <= self.recorded_until && self.recorded.contains(&key))
     }
 
     fn push(&mut self, job: Job) {
-        if self.held.insert(job.key()) {
-            self.bytes += job.envelope.cost();
+        let cost = job.envelope.cost();
+        if self.held.insert(job.key(), cost).is_none() {
+            self.held_bytes += cost;
+            self.bytes += cost;
             self.queue.push_back(job);
         }
     }
@@ -213,16 +228,16 @@ impl Lane {
             return None;
         }
         // A claim from the start also reads what is held already, so it needs room for that.
-        let known = if self.cursor.is_none() {
-            self.held.len()
+        let (known, known_bytes) = if self.cursor.is_none() {
+            (self.held.len(), self.held_bytes)
         } else {
-            0
+            (0, 0)
         };
         let free = (most - self.queue.len()).min(usize::from(config.claim_room));
         let plan = ClaimPlan {
             after: self.cursor,
             room: u16::try_from(free + known).unwrap_or(u16::MAX),
-            bytes: (config.payload_memory / 64).max(1),
+            bytes: (config.payload_memory / 64).max(1) + known_bytes,
         };
         self.claim = Some(plan);
         self.recorded.clear();
@@ -238,9 +253,16 @@ impl Lane {
             .deliveries
             .last()
             .map(|last| (last.due, last.message.key()));
+        if plan.after.is_none() {
+            self.chain = Some(answer.as_of);
+        }
+        if std::mem::take(&mut self.broken) {
+            self.chain = None;
+            self.cursor = None;
+        }
         for due in answer.deliveries {
             let key = due.message.key();
-            if self.held.contains(&key) || self.recorded.contains(&key) {
+            if self.held.contains_key(&key) || self.recorded.contains(&key) {
                 continue;
             }
             self.push(Job {
@@ -253,12 +275,10 @@ impl Lane {
         }
         self.next_due = earliest(self.next_due, answer.next_due);
         if !answer.more {
-            // The end of the range. What was committed meanwhile with an earlier due time lies
-            // before the cursor, so only a claim from the start proves that memory has it all.
             self.cursor = None;
-            if plan.after.is_none() {
-                self.covered = answer.as_of;
-                self.behind = self.dropped_commit > answer.as_of;
+            if let Some(covered) = self.chain.take() {
+                self.covered = covered;
+                self.behind = self.dropped_commit > covered;
             }
         }
         self.recorded_until = commit;
@@ -274,6 +294,9 @@ impl Lane {
     /// Notes that a claim could not be made.
     pub(crate) fn claim_failed(&mut self) {
         self.claim = None;
+        self.chain = None;
+        self.cursor = None;
+        self.broken = false;
         self.behind = true;
         for (_, commit) in std::mem::take(&mut self.arrivals) {
             self.leave(commit);
@@ -289,7 +312,7 @@ impl Lane {
 
     /// Forgets deliveries whose outcome is durable.
     pub(crate) fn recorded(&mut self, key: MessageKey) {
-        self.held.remove(&key);
+        self.release(key);
         if self.claim.is_some() {
             self.recorded.insert(key);
         }
@@ -302,10 +325,16 @@ impl Lane {
                 break;
             };
             self.bytes -= job.envelope.cost();
-            self.held.remove(&job.key());
+            self.release(job.key());
             self.behind = true;
             self.cursor = None;
+            self.chain = None;
+            self.broken = self.claim.is_some();
         }
+    }
+
+    fn release(&mut self, key: MessageKey) {
+        self.held_bytes -= self.held.remove(&key).unwrap_or_default();
     }
 
     /// Adopts changed settings.

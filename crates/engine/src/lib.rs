@@ -18,6 +18,7 @@ mod connections;
 mod destination;
 mod dispatch;
 mod fan_out;
+mod gone;
 mod intake;
 mod lane;
 mod lanes;

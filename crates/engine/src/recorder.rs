@@ -4,6 +4,7 @@
 //! along with, or for [`EngineConfig::record_linger`](crate::EngineConfig). A delivery that
 //! ended and is not durable yet stays in its lane's memory, so it is not sent again.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +53,11 @@ async fn record(shared: &Arc<Shared>, batch: Vec<AttemptRecord>) {
         .iter()
         .map(|record| (record.endpoint, record.message, record.then))
         .collect();
+    let gone: BTreeSet<_> = batch
+        .iter()
+        .filter(|record| record.http_status == Some(410))
+        .map(|record| record.endpoint)
+        .collect();
     loop {
         // The batch is kept for another try; a record is small, its answer's body is shared.
         match shared.store.record(batch.clone()).await {
@@ -66,6 +72,9 @@ async fn record(shared: &Arc<Shared>, batch: Vec<AttemptRecord>) {
                     lanes.recorded(endpoint, message, then, now);
                 }
                 drop(lanes);
+                for endpoint in gone {
+                    tokio::spawn(crate::gone::disable(Arc::clone(shared), endpoint));
+                }
                 shared.times_moved.notify_one();
                 crate::dispatch::pump(shared);
                 return;

@@ -5,15 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::{
-    AttemptStatus, DisabledReason, ErrorClass, FailReason, Next, Outcome, Phases, Timestamp,
-    Trigger,
-};
+use domain::{AttemptStatus, ErrorClass, FailReason, Next, Outcome, Phases, Timestamp, Trigger};
 use env::{Connection, EgressError, OutboundRequest, OutboundResponse};
 use futures_util::FutureExt as _;
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use store::{AfterAttempt, AttemptRecord, EndpointChange, EndpointRef};
+use store::{AfterAttempt, AttemptRecord};
 use tokio::time::Instant;
 
 use crate::destination::Destination;
@@ -79,9 +76,6 @@ async fn attempt(shared: &Arc<Shared>, start: Start, slot: &mut Slot) -> Ended {
         phases,
         answer,
     };
-    if matches!(&tried.answer, Ok(answer) if answer.status == 410) {
-        tokio::spawn(disable(Arc::clone(shared), Arc::clone(&destination)));
-    }
     Ended {
         health: tried.health(),
         record: tried.record(shared, &destination, &job),
@@ -298,30 +292,6 @@ impl Shared {
                 self.metrics.dead_lettered.inc();
             }
             AfterAttempt::RetryAt(_) | AfterAttempt::AsBefore => {}
-        }
-    }
-}
-
-/// Disables an endpoint that answered 410 Gone.
-async fn disable(shared: Arc<Shared>, destination: Arc<Destination>) {
-    let change = EndpointChange {
-        disabled: Some(Some(DisabledReason::Gone)),
-        now: shared.now(),
-        ..EndpointChange::default()
-    };
-    let endpoint = EndpointRef::Id(destination.id);
-    match shared
-        .store
-        .update_endpoint(destination.application, &endpoint, change)
-        .await
-    {
-        Ok(_) => {
-            tracing::info!(endpoint.id = %destination.id, "Endpoint answered 410: disabled");
-            shared.routing.forget(destination.application);
-            crate::dispatch::reload(&shared, vec![destination.key]).await;
-        }
-        Err(error) => {
-            tracing::warn!(endpoint.id = %destination.id, %error, "A 410 could not be acted on");
         }
     }
 }

@@ -113,14 +113,6 @@ impl Network {
         counts
     }
 
-    pub(crate) fn in_flight(&self, url: &str) -> usize {
-        self.receivers()
-            .in_flight
-            .get(url)
-            .copied()
-            .unwrap_or_default()
-    }
-
     pub(crate) fn most_in_flight(&self, url: &str) -> usize {
         self.receivers()
             .most_in_flight

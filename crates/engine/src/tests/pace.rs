@@ -34,7 +34,11 @@ async fn an_endpoint_that_hangs_delays_none_of_a_hundred_others() {
         .filter(|seen| seen.url != hung)
         .collect();
     assert_eq!(others.len(), 50 * 99);
-    assert!(world.network.in_flight(hung) <= 8, "at most its own window");
+    assert_eq!(
+        world.network.most_in_flight(hung),
+        8,
+        "its own window and no more"
+    );
 }
 
 #[tokio::test(start_paused = true)]

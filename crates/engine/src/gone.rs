@@ -1,0 +1,35 @@
+//! Acts on 410 Gone: the receiver asked never to be called again.
+
+use std::sync::Arc;
+
+use domain::{DisabledReason, EndpointKey};
+use store::{EndpointChange, EndpointRef};
+
+use crate::shared::Shared;
+
+/// Disables an endpoint whose 410 is recorded; what else is pending there is canceled by it.
+pub(crate) async fn disable(shared: Arc<Shared>, key: EndpointKey) {
+    let Some(destination) = shared.lanes().destination(key) else {
+        return;
+    };
+    let change = EndpointChange {
+        disabled: Some(Some(DisabledReason::Gone)),
+        now: shared.now(),
+        ..EndpointChange::default()
+    };
+    let endpoint = EndpointRef::Id(destination.id);
+    match shared
+        .store
+        .update_endpoint(destination.application, &endpoint, change)
+        .await
+    {
+        Ok(_) => {
+            tracing::info!(endpoint.id = %destination.id, "Endpoint answered 410: disabled");
+            shared.routing.forget(destination.application);
+            crate::dispatch::reload(&shared, vec![key]).await;
+        }
+        Err(error) => {
+            tracing::warn!(endpoint.id = %destination.id, %error, "A 410 could not be acted on");
+        }
+    }
+}
