@@ -106,10 +106,27 @@ pub fn openapi_json() -> String {
 }
 
 pub(crate) fn text(api: &OpenApi) -> String {
-    let value = serde_json::to_value(api).expect("a description is JSON");
+    let mut value = serde_json::to_value(api).expect("a description is JSON");
+    prune(&mut value);
     let mut text = serde_json::to_string_pretty(&sorted(value)).expect("a value is JSON");
     text.push('\n');
     text
+}
+
+/// Takes out the types that nothing refers to: those whose fields became parameters.
+fn prune(api: &mut Value) {
+    loop {
+        let text = api.to_string();
+        let is_used = |name: &str| text.contains(&format!("\"#/components/schemas/{name}\""));
+        let Some(schemas) = api["components"]["schemas"].as_object_mut() else {
+            return;
+        };
+        let before = schemas.len();
+        schemas.retain(|name, _| is_used(name));
+        if schemas.len() == before {
+            return;
+        }
+    }
 }
 
 /// Sorts keys, whichever kind of map the JSON library was built with.

@@ -1,4 +1,16 @@
 //! The API as its clients meet it: a router over a store in memory, and raw sockets.
 
+mod access;
+mod applications;
+mod attempts;
+mod description;
+mod endpoints;
+mod errors;
+mod event_types;
+mod harness;
+mod health;
+mod idempotency;
+mod messages;
+mod publish;
 mod raw;
 mod sockets;

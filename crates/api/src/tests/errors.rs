@@ -1,0 +1,75 @@
+//! The shape of errors, wherever they come from.
+
+use axum::Router;
+use axum::routing::get;
+use http::{Method, Request};
+use http_body_util::BodyExt;
+use tower::ServiceExt;
+
+use super::harness::TestApi;
+use crate::error::ApiError;
+
+#[tokio::test(start_paused = true)]
+async fn unknown_paths_and_methods_have_the_shape_too() {
+    let api = TestApi::new().await;
+
+    api.get("/").await.expect_problem(404, "unknown_route");
+    api.get("/api/v1/nothing")
+        .await
+        .expect_problem(404, "unknown_route");
+    api.get("/api/v1/app/")
+        .await
+        .expect_problem(404, "unknown_route");
+    let reply = api.delete("/api/v1/app").await;
+    let allowed = reply.headers["allow"].to_str().unwrap().to_owned();
+    reply.expect_problem(405, "method_not_allowed");
+    assert!(
+        allowed.contains("GET") && allowed.contains("POST"),
+        "{allowed}"
+    );
+    let options = api.call(Method::OPTIONS, "/api/v1/app", &[], "").await;
+    assert!(!options.headers.contains_key("access-control-allow-origin"));
+    options.expect_problem(405, "method_not_allowed");
+}
+
+#[tokio::test]
+async fn the_cause_of_a_fault_of_ours_never_leaves() {
+    let cause = || std::future::ready(ApiError::Internal("disk sda1 is on fire".into()));
+    let panic = || async {
+        if true {
+            panic!("disk sda1 is on fire");
+        }
+        ""
+    };
+    let router = Router::new()
+        .route("/cause", get(cause))
+        .route("/panic", get(panic));
+    let router = crate::enveloped(router);
+
+    for path in ["/cause", "/panic"] {
+        let request = Request::get(path).body(axum::body::Body::empty()).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+
+        assert_eq!(response.status(), 500);
+        assert!(response.headers().contains_key("x-request-id"));
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        assert!(
+            text.contains("\"code\":\"server_error\"") && !text.contains("sda1"),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_answer_has_a_request_id_of_its_own() {
+    let api = TestApi::new().await;
+
+    let mut ids = std::collections::BTreeSet::new();
+    for path in ["/api/v1/app", "/api/v1/app", "/livez", "/nowhere"] {
+        let reply = api.get(path).await;
+        ids.insert(reply.headers["x-request-id"].to_str().unwrap().to_owned());
+    }
+
+    assert_eq!(ids.len(), 4);
+}

@@ -1,0 +1,110 @@
+//! Idempotency keys.
+
+use serde_json::json;
+
+use super::harness::TestApi;
+
+const MSG: &str = "/api/v1/app/acme/msg";
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_publish_is_one_message() {
+    let api = TestApi::new().await;
+    api.acme_with_hook().await;
+    let body = r#"{"eventType": "a", "payload": {"n": 1}}"#;
+
+    for key in ["order-1", "auto_5f1c"] {
+        let first = api.post_keyed(MSG, key, body).await.expect(202);
+        let again = api.post_keyed(MSG, key, body).await.expect(202);
+        assert_eq!(first, again);
+    }
+
+    api.settle().await;
+    assert_eq!(api.network.seen().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_stands_for_one_request() {
+    let api = TestApi::new().await;
+    api.acme_with_hook().await;
+    let body = r#"{"eventType": "a", "payload": {"n": 1}}"#;
+    api.post_keyed(MSG, "k", body).await.expect(202);
+
+    let other_body = r#"{"eventType": "a", "payload": {"n": 2}}"#;
+    let reply = api.post_keyed(MSG, "k", other_body).await;
+    reply.expect_problem(409, "idempotency_key_reused");
+    let reply = api.post_keyed("/api/v1/app", "k", r#"{"name": "x"}"#).await;
+    reply.expect_problem(409, "idempotency_key_reused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn repeated_creations_make_one_thing() {
+    let api = TestApi::new().await;
+    api.acme().await;
+
+    for (path, body) in [
+        ("/api/v1/app", r#"{"name": "x"}"#),
+        (
+            "/api/v1/app/acme/endpoint",
+            r#"{"url": "https://example.com/"}"#,
+        ),
+        (
+            "/api/v1/event-type",
+            r#"{"name": "a.b", "description": ""}"#,
+        ),
+        (
+            "/api/v1/app/acme/msg/batch",
+            r#"{"messages": [{"eventType": "a", "payload": 1}]}"#,
+        ),
+    ] {
+        let first = api.post_keyed(path, path, body).await;
+        let status = first.status.as_u16();
+        assert!(matches!(status, 201 | 202), "{path}: {status}");
+        let again = api.post_keyed(path, path, body).await;
+        assert_eq!(first.json(), again.expect(status), "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_request_leaves_its_key_free() {
+    let api = TestApi::new().await;
+    api.acme().await;
+
+    let bad = r#"{"eventType": "a b", "payload": {}}"#;
+    api.post_keyed(MSG, "k", bad)
+        .await
+        .expect_faults(&["body.eventType"]);
+
+    let good = r#"{"eventType": "a", "payload": {}}"#;
+    api.post_keyed(MSG, "k", good).await.expect(202);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_resend_is_one_attempt() {
+    let api = TestApi::new().await;
+    api.acme_with_hook().await;
+    let id = api.publish(r#"{"eventType": "a", "payload": {}}"#).await;
+    api.settle().await;
+    let path = format!("{MSG}/{id}/endpoint/hook/resend");
+
+    for _ in 0..2 {
+        assert_eq!(api.post_keyed(&path, "k", "").await.expect(202), json!({}));
+        api.settle().await;
+    }
+
+    assert_eq!(api.network.seen().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_have_a_length() {
+    let api = TestApi::new().await;
+    api.acme().await;
+    let body = r#"{"eventType": "a", "payload": {}}"#;
+
+    for key in ["", &"k".repeat(257)] {
+        let reply = api.post_keyed(MSG, key, body).await;
+        reply.expect_faults(&["header.idempotency-key"]);
+    }
+    api.post_keyed(MSG, &"k".repeat(256), body)
+        .await
+        .expect(202);
+}
