@@ -61,7 +61,7 @@ impl Lab {
         })
     }
 
-    /// Returns the first of `messages` fresh numbers.
+    /// Returns the first of a range of fresh numbers.
     ///
     /// A round in a closed loop does not know how many it will need, so it takes a wide range.
     pub(crate) fn sequences(&mut self) -> u64 {

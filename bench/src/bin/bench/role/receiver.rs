@@ -62,8 +62,8 @@ pub(crate) struct Report {
     pub(crate) last_nanos: u64,
     /// From the stamp to the first arrival.
     pub(crate) latency: Percentiles,
-    /// New arrivals in each second after the first.
-    pub(crate) per_second: Vec<u64>,
+    /// New arrivals in each tenth of a second after the first.
+    pub(crate) per_tenth: Vec<u64>,
 }
 
 /// Listens, reports, until the parent is gone.
@@ -174,12 +174,12 @@ impl Seen {
         if report.distinct == 1 {
             report.first_nanos = now;
         }
-        let second = now.saturating_sub(report.first_nanos) / 1_000_000_000;
-        let second = usize::try_from(second).expect("a run is shorter than 2^64 seconds");
-        if second >= report.per_second.len() {
-            report.per_second.resize(second + 1, 0);
+        let tenth = now.saturating_sub(report.first_nanos) / 100_000_000;
+        let tenth = usize::try_from(tenth).expect("a run is shorter than 2^64 tenths");
+        if tenth >= report.per_tenth.len() {
+            report.per_tenth.resize(tenth + 1, 0);
         }
-        report.per_second[second] += 1;
+        report.per_tenth[tenth] += 1;
     }
 }
 

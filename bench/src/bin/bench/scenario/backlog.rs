@@ -36,7 +36,8 @@ struct Figures {
     intake_at_whole: Percentiles,
     intake_draining: Percentiles,
     drained_per_second: f64,
-    per_second: Vec<u64>,
+    drained_slowest: Option<u64>,
+    per_tenth: Vec<u64>,
     lost: u64,
     repeated: u64,
     #[serde(skip)]
@@ -75,6 +76,7 @@ pub(super) fn run(lab: &mut Lab) -> anyhow::Result<Section> {
     loads.extend([&empty, &at_tenth, &at_whole, &draining].map(Clone::clone));
     let accepted: u64 = loads.iter().map(|load| load.accepted).sum();
     let (seen, resident_peak_draining) = watch(&side, &mut receiver, accepted)?;
+    let (drained_per_second, drained_slowest) = drain(&seen);
     side.end()?;
 
     Ok(section(&Figures {
@@ -86,10 +88,11 @@ pub(super) fn run(lab: &mut Lab) -> anyhow::Result<Section> {
         intake_at_tenth: at_tenth.latency,
         intake_at_whole: at_whole.latency,
         intake_draining: draining.latency,
-        drained_per_second: drain_rate(&seen),
+        drained_per_second,
+        drained_slowest,
         lost: accepted.saturating_sub(seen.distinct),
         repeated: seen.accepted - seen.distinct,
-        per_second: seen.per_second,
+        per_tenth: seen.per_tenth,
         complaint: loads.into_iter().find_map(|load| load.complaint),
     }))
 }
@@ -150,18 +153,24 @@ fn watch(
     Ok((drained(receiver, expected)?, peak))
 }
 
-/// Reckons from the first arrival to the last: how long the receiver was down does not count.
-fn drain_rate(seen: &receiver::Report) -> f64 {
-    let nanos = seen.last_nanos.saturating_sub(seen.first_nanos).max(1);
-    float(seen.distinct) / (float(nanos) / 1e9)
+/// Returns the arrivals per second until nine tenths were there, and those of the slowest whole
+/// second among them.
+///
+/// It reckons from the first arrival, so how long the receiver was down does not count; nor does
+/// the end, when the few that were tried while it was down wait for their next due time.
+fn drain(seen: &receiver::Report) -> (f64, Option<u64>) {
+    let (mut sum, mut tenths) = (0, 0);
+    while sum * 10 < seen.distinct * 9 {
+        sum += seen.per_tenth[tenths];
+        tenths += 1;
+    }
+    let seconds = seen.per_tenth[..tenths].chunks_exact(10);
+    let slowest = seconds.map(|second| second.iter().sum()).min();
+    let tenths = u32::try_from(tenths.max(1)).expect("a run is shorter than 2^32 tenths");
+    (float(sum) * 10.0 / f64::from(tenths), slowest)
 }
 
 fn section(figures: &Figures) -> Section {
-    // The first and the last second are not whole.
-    let inner = figures
-        .per_second
-        .get(1..figures.per_second.len().saturating_sub(1));
-    let slowest = inner.and_then(|seconds| seconds.iter().min());
     let intake = [
         figures.intake_empty,
         figures.intake_at_tenth,
@@ -191,12 +200,41 @@ fn section(figures: &Figures) -> Section {
             resident.map(mebibytes).join(" / "),
             intake.map(|latency| millis(latency.p99)).join(" / "),
             rate(figures.drained_per_second),
-            slowest.map_or_else(|| "–".into(), |least| count(*least)),
+            figures.drained_slowest.map_or_else(|| "–".into(), count),
             count(figures.lost),
             count(figures.repeated),
         ]],
         figures: serde_json::to_value(figures).unwrap_or(Value::Null),
         lost: figures.lost,
         complaint: figures.complaint.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drain_is_reckoned_until_nine_tenths_are_there() {
+        let mut per_tenth = vec![10; 9];
+        per_tenth.extend([0, 5, 0, 5]);
+        let seen = receiver::Report {
+            distinct: 100,
+            per_tenth,
+            ..receiver::Report::default()
+        };
+        let slow = receiver::Report {
+            distinct: 30,
+            per_tenth: vec![1; 30],
+            ..seen.clone()
+        };
+
+        assert_eq!(drain(&seen), (100.0, None));
+        assert_eq!(drain(&slow), (10.0, Some(10)));
+    }
+
+    #[test]
+    fn nothing_that_arrived_is_no_rate() {
+        assert_eq!(drain(&receiver::Report::default()), (0.0, None));
     }
 }

@@ -1,7 +1,7 @@
 //! One endpoint that never answers, at 200 messages/s, beside 99 that share 300 messages/s.
 //!
 //! Each endpoint takes one event type, so that a message has one delivery. Rounds with and
-//! without the bad neighbour alternate on one server.
+//! without the bad neighbour alternate.
 
 use posthaste_bench::child::Role;
 use posthaste_bench::latency::millis;
@@ -41,14 +41,15 @@ pub(super) fn run(lab: &mut Lab) -> anyhow::Result<Section> {
             |n| json!({ "url": url(&format!("e/{n}")), "eventTypes": [format!("healthy.{n}")] }),
         ),
     );
-    let side = lab.side(Kind::Server, "hung", &[], &endpoints)?;
     let mut phases = Vec::new();
     for _ in 0..lab.options.rounds {
         for with_hung in [false, true] {
+            // A server of its own: what hung in one round would still hang in the next.
+            let side = lab.side(Kind::Server, "hung", &[], &endpoints)?;
             phases.push(phase(lab, &side, &mut receiver, with_hung)?);
+            side.end()?;
         }
     }
-    side.end()?;
     Ok(section(lab, &phases))
 }
 
