@@ -89,7 +89,7 @@ pub struct GiveUp {
 }
 
 /// One endpoint that a message goes or went to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MessageDestination {
     /// Which endpoint.
     pub endpoint: EndpointKey,
