@@ -66,7 +66,7 @@ struct Parts {
 }
 
 async fn open(config: &Config, data: &DataDir) -> anyhow::Result<Parts> {
-    let entropy = Arc::new(SystemEntropy);
+    let entropy = Arc::new(SystemEntropy::default());
     let mut random = [0; 32];
     entropy.fill(&mut random);
     let vault: Arc<Vault> = Arc::new(data.vault(&config.secrets, random)?);

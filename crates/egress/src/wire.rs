@@ -64,7 +64,9 @@ impl Socket {
 
     fn probe(&self, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let socket = SockRef::from(&self.tcp);
-        match (&*socket).read(buf.initialize_unfilled()) {
+        // What is looked for is a close; zeroing the whole buffer for it would cost more.
+        let room = buf.remaining().min(64);
+        match (&*socket).read(buf.initialize_unfilled_to(room)) {
             Ok(len) => {
                 buf.advance(len);
                 Poll::Ready(Ok(()))

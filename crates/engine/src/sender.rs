@@ -101,7 +101,7 @@ async fn send(
             // The peer had closed it while it was idle. Nothing was sent, so it is no attempt.
             Err(error) if !error.wrote => {}
             answer => {
-                *slot = Some(reused).filter_map_usable();
+                *slot = Some(reused); // Looked at once more before it is used again.
                 return answer;
             }
         }
@@ -114,7 +114,7 @@ async fn send(
     let answer = fresh
         .send(request, shared.config.response, deadline, phases)
         .await;
-    *slot = Some(fresh).filter_map_usable();
+    *slot = Some(fresh);
     answer
 }
 

@@ -33,12 +33,57 @@ pub trait Entropy: Send + Sync + 'static {
 }
 
 /// The operating system's random numbers, through the generator of the crypto library.
-#[derive(Debug, Default)]
-pub struct SystemEntropy;
+///
+/// Small requests are served from a pool: each message asks for a few bytes, and a call into the
+/// generator costs many times as much as the bytes.
+pub struct SystemEntropy(Mutex<Pool>);
+
+/// Random bytes not given out yet, from `next` on; those before it are zero again.
+struct Pool {
+    bytes: [u8; Self::LEN],
+    next: usize,
+}
+
+impl Pool {
+    const LEN: usize = 4096;
+}
+
+impl SystemEntropy {
+    /// The largest request that the pool serves.
+    const SMALL: usize = 64;
+}
+
+impl Default for SystemEntropy {
+    fn default() -> Self {
+        Self(Mutex::new(Pool {
+            bytes: [0; Pool::LEN],
+            next: Pool::LEN,
+        }))
+    }
+}
+
+impl std::fmt::Debug for SystemEntropy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SystemEntropy")
+    }
+}
 
 impl Entropy for SystemEntropy {
     fn fill(&self, bytes: &mut [u8]) {
-        aws_lc_rs::rand::fill(bytes).expect("the operating system gives random bytes");
+        const WORKS: &str = "the operating system gives random bytes";
+        if bytes.len() > Self::SMALL {
+            return aws_lc_rs::rand::fill(bytes).expect(WORKS);
+        }
+        let mut pool = self.0.lock().expect("no panic while it is held");
+        if pool.next + bytes.len() > Pool::LEN {
+            aws_lc_rs::rand::fill(&mut pool.bytes).expect(WORKS);
+            pool.next = 0;
+        }
+        let (from, to) = (pool.next, pool.next + bytes.len());
+        bytes.copy_from_slice(&pool.bytes[from..to]);
+        // What was given out must not be found here later.
+        pool.bytes[from..to].fill(0);
+        pool.next = to;
     }
 }
 
@@ -54,5 +99,26 @@ impl Ids {
             .lock()
             .expect("no panic while it is held")
             .next(now, random)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_requests_get_the_same_bytes_across_many_pools() {
+        let entropy = SystemEntropy::default();
+        let mut seen = std::collections::HashSet::new();
+
+        for _ in 0..10_000 {
+            assert!(seen.insert(entropy.next_u128()));
+        }
+
+        let pool = entropy.0.lock().expect("not poisoned");
+        assert!(
+            pool.bytes[..pool.next].iter().all(|byte| *byte == 0),
+            "given out and forgotten"
+        );
     }
 }

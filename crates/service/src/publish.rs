@@ -258,14 +258,15 @@ fn check_json(text: &str) -> Result<(), Error> {
 
 /// Says no when there are too few brackets to nest deeply, which costs less than counting levels.
 fn may_nest_deeply(text: &str) -> bool {
-    let opening = |byte: &&u8| matches!(byte, b'[' | b'{');
-    text.as_bytes().iter().filter(opening).count() > domain::JSON_DEPTH_MAX
+    memchr::memchr2_iter(b'[', b'{', text.as_bytes())
+        .nth(domain::JSON_DEPTH_MAX)
+        .is_some()
 }
 
 /// Says whether well-formed JSON has `\ud800` to `\udfff` other than in pairs of high and low.
 fn has_lone_surrogate(json: &[u8]) -> bool {
     let mut at = 0;
-    while let Some(found) = json[at..].iter().position(|byte| *byte == b'\\') {
+    while let Some(found) = memchr::memchr(b'\\', &json[at..]) {
         let escape = &json[at + found..];
         match escaped_unit(escape) {
             Some(0xd800..=0xdbff) => match escaped_unit(&escape[6..]) {
