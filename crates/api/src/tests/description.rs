@@ -64,10 +64,9 @@ fn the_description_is_whole() {
                 path.matches('{').count(),
                 "{method} {path}"
             );
-            assert!(
-                operation["responses"]["default"].is_object(),
-                "{method} {path}"
-            );
+            let has_errors = operation["responses"]["default"].is_object();
+            let cannot_fail = operation["operationId"] == "v1.health.get";
+            assert!(has_errors || cannot_fail, "{method} {path}");
         }
     }
     let count = ids.len();

@@ -173,7 +173,7 @@ async fn bodies_that_are_no_json_are_400() {
         b"{\"eventType\": \"a\", \"payload\": \"\\ud800\"}",
         b"\xef\xbb\xbf{\"eventType\": \"a\", \"payload\": {}}",
         nested.as_bytes(),
-        deep[..1_000_000].as_bytes(),
+        &deep.as_bytes()[..1_000_000],
     ] {
         let reply = api.call(Method::POST, MSG, &[], body.to_vec()).await;
         reply.expect_problem(400, "malformed_json");
@@ -271,7 +271,7 @@ async fn a_message_may_wait_a_minute_to_a_day() {
     api.publish(&body("2026-01-01T00:01:00Z")).await;
     api.settle().await;
     assert_eq!(api.network.seen().len(), 0);
-    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    tokio::time::sleep(std::time::Duration::from_mins(1)).await;
     assert_eq!(api.network.seen().len(), 1);
 }
 
