@@ -222,22 +222,39 @@ impl Default for Egress {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Limits {
+    /// Bytes of one message's payload.
     pub(crate) payload: Size,
+    /// Bytes of any other request body.
     pub(crate) body: Size,
+    /// Bytes of one batch publish.
     pub(crate) batch: Size,
+    /// Messages in one batch publish.
     pub(crate) batch_messages: usize,
+    /// Endpoints of one application.
     pub(crate) endpoints_per_application: usize,
+    /// Channels of one message or endpoint.
     pub(crate) channels: usize,
+    /// Tags of one message.
     pub(crate) tags: usize,
+    /// Event types that one endpoint can name.
     pub(crate) event_types_per_endpoint: usize,
+    /// Characters of an application's name.
     pub(crate) name_chars: usize,
+    /// Characters of a description.
     pub(crate) description_chars: usize,
+    /// Custom headers of one endpoint.
     pub(crate) endpoint_headers: usize,
+    /// Bytes of one custom header's value.
     pub(crate) endpoint_header: Size,
+    /// Bytes of an object's metadata, keys and values together.
     pub(crate) metadata: Size,
+    /// Characters of an endpoint's URL.
     pub(crate) url_chars: usize,
+    /// Secrets of one endpoint that are live at once during rotation.
     pub(crate) secrets_per_endpoint: usize,
+    /// Bytes of an `Idempotency-Key`.
     pub(crate) idempotency_key: Size,
+    /// Bytes of an event type's JSON Schemas.
     pub(crate) schema: Size,
 }
 

@@ -175,6 +175,7 @@ fn literal(text: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Span;
 
     fn environment(pairs: &[(&str, &str)]) -> Layers {
         let mut layers = Layers::default();
@@ -292,5 +293,23 @@ mod tests {
 
         assert!(!shown.contains("verysecret"), "{shown}");
         assert!(shown.contains("***"));
+    }
+
+    #[test]
+    fn the_documentation_names_every_setting_with_its_default() {
+        let documented = include_str!("../../../../docs/configuration.md");
+        let layers = Layers::default();
+        let config = layers.read().expect("valid");
+
+        for setting in layers.show(&config).expect("shown") {
+            let (section, name) = setting.name.split_once('.').expect("a section");
+            let value = setting.value.trim_matches('"');
+            let row = format!("| `{name}` | `{value}` |");
+            let heading = format!("## `[{section}]`");
+            let found = documented.split("## ").any(|part| {
+                part.starts_with(heading.trim_start_matches("## ")) && part.contains(&row)
+            });
+            assert!(found, "{heading} lacks {row}");
+        }
     }
 }
