@@ -41,6 +41,7 @@ pub(crate) fn run(args: &KillArgs) -> anyhow::Result<()> {
         &[
             "kills",
             "most repeats at one",
+            "longest unrecorded",
             "ready ms median/max",
             "delivered after last start",
         ],
@@ -50,6 +51,7 @@ pub(crate) fn run(args: &KillArgs) -> anyhow::Result<()> {
     cells.extend([
         args.kills.to_string(),
         outcome.verdict.repeats_peak.to_string(),
+        format!("{} ms", outcome.verdict.unrecorded_peak.as_millis()),
         outcome.starts_cell(),
         format!("{:.1} s", outcome.settled.as_secs_f64()),
     ]);

@@ -97,6 +97,7 @@ impl Lab {
             },
             limits: Limits {
                 repeats_per_kill: common.repeats_per_kill,
+                unrecorded: Duration::from_millis(common.unrecorded_ms),
                 repeats_share: plan.repeats_share,
             },
             settle: Duration::from_secs(common.settle_seconds),

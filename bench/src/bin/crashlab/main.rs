@@ -77,9 +77,12 @@ struct Common {
     /// How long everything may take to arrive after the last start, in seconds
     #[arg(long, default_value_t = 30)]
     settle_seconds: u64,
-    /// Repeats allowed at one kill: 64 attempts in flight, and 128 outcomes not yet recorded
-    #[arg(long, default_value_t = 192)]
+    /// Repeats allowed at one kill: the server's `engine.in_flight`
+    #[arg(long, default_value_t = 2_048)]
     repeats_per_kill: u64,
+    /// How long an outcome may be unrecorded, in milliseconds: a few commits on a busy disk
+    #[arg(long, default_value_t = 500)]
+    unrecorded_ms: u64,
     /// More settings for the server, as in `POSTHASTE__DELIVERY__TIMEOUT=5s`
     #[arg(long = "set", value_name = "NAME=VALUE")]
     settings: Vec<String>,

@@ -1,6 +1,7 @@
 //! Compares what was promised with what arrived.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use crate::ledger::{Delivery, Publish, Published};
 use crate::message::{ENDPOINTS, Messages, hash, is_signed};
@@ -31,6 +32,8 @@ pub(crate) struct Kill {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) repeats_per_kill: u64,
+    /// From a delivery's arrival until its outcome is sure to be recorded.
+    pub(crate) unrecorded: Duration,
     /// Of all deliveries.
     pub(crate) repeats_share: f64,
 }
@@ -48,6 +51,8 @@ pub(crate) struct Verdict {
     pub(crate) repeats: u64,
     /// The most repeats that go back to one kill.
     pub(crate) repeats_peak: u64,
+    /// The longest time between a delivery that was repeated and the kill.
+    pub(crate) unrecorded_peak: Duration,
     /// Everything that should not be, in words.
     pub(crate) violations: Vec<String>,
 }
@@ -177,35 +182,47 @@ fn bytes_are_those_published(verdict: &mut Verdict, evidence: &Evidence) {
     verdict.object("delivered with a wrong signature", &unsigned);
 }
 
-/// A repeat is explained by a kill between it and the delivery before it, and only by that.
+/// A repeat is explained by a kill between it and the delivery before it, if that delivery was
+/// so recent that its outcome may not have been recorded.
 fn repeats_go_back_to_kills(verdict: &mut Verdict, evidence: &Evidence, limits: Limits) {
     let mut last: HashMap<(&str, usize), u64> = HashMap::new();
     let mut per_kill: BTreeMap<usize, u64> = BTreeMap::new();
-    let mut unexplained = Vec::new();
+    let (mut unexplained, mut late) = (Vec::new(), Vec::new());
     for delivery in &evidence.deliveries {
         let earlier = last.insert((&delivery.id, delivery.endpoint), delivery.at);
         let Some(earlier) = earlier else { continue };
         verdict.repeats += 1;
-        let kill = evidence.kills.partition_point(|kill| kill.ready < earlier);
-        if evidence
+        let name = || format!("{} at {}", delivery.id, delivery.endpoint);
+        let index = evidence.kills.partition_point(|kill| kill.ready < earlier);
+        let kill = evidence
             .kills
-            .get(kill)
-            .is_some_and(|kill| kill.at <= delivery.at)
-        {
-            *per_kill.entry(kill).or_default() += 1;
-        } else {
-            unexplained.push(format!("{} at {}", delivery.id, delivery.endpoint));
+            .get(index)
+            .filter(|kill| kill.at <= delivery.at);
+        let Some(kill) = kill else {
+            unexplained.push(name());
+            continue;
+        };
+        *per_kill.entry(index).or_default() += 1;
+        let unrecorded = Duration::from_nanos(kill.at.saturating_sub(earlier));
+        verdict.unrecorded_peak = verdict.unrecorded_peak.max(unrecorded);
+        if unrecorded > limits.unrecorded {
+            late.push(name());
         }
     }
     verdict.repeats_peak = per_kill.values().copied().max().unwrap_or(0);
-    let peak = limits.repeats_per_kill;
-    let above: Vec<String> = per_kill
-        .values()
-        .filter(|count| **count > peak)
-        .map(u64::to_string)
-        .collect();
     verdict.object("repeated with no kill in between", &unexplained);
-    verdict.object(&format!("kills with more than {peak} repeats"), &above);
+    verdict.object(
+        &format!("repeated though {:?} had passed", limits.unrecorded),
+        &late,
+    );
+    judge_counts(verdict, &per_kill, limits);
+}
+
+fn judge_counts(verdict: &mut Verdict, per_kill: &BTreeMap<usize, u64>, limits: Limits) {
+    let most = limits.repeats_per_kill;
+    let above = per_kill.values().filter(|count| **count > most);
+    let above: Vec<String> = above.map(u64::to_string).collect();
+    verdict.object(&format!("kills with more than {most} repeats"), &above);
     if verdict.repeats_share() > limits.repeats_share {
         let share = verdict.repeats_share() * 100.0;
         verdict

@@ -17,6 +17,7 @@ const KILL: Kill = Kill {
 };
 const LIMITS: Limits = Limits {
     repeats_per_kill: 2,
+    unrecorded: Duration::from_nanos(95),
     repeats_share: 1.0,
 };
 
@@ -239,12 +240,26 @@ fn a_repeat_after_a_kill_is_counted_and_one_without_is_objected_to() {
 }
 
 #[test]
+fn a_repeat_of_what_must_have_been_recorded_long_before_the_kill_is_objected_to() {
+    let deliveries = [everywhere(1, 4), vec![delivery(1, 0, 120)]].concat();
+
+    let verdict = judge(&evidence(vec![accepted(1)], deliveries), LIMITS);
+
+    assert_eq!(
+        verdict.violations,
+        ["1 repeated though 95ns had passed: msg_1 at 0"]
+    );
+    assert_eq!(verdict.unrecorded_peak, Duration::from_nanos(96));
+}
+
+#[test]
 fn more_repeats_at_a_kill_than_could_be_in_flight_are_objected_to() {
     let deliveries = [everywhere(1, 10), everywhere(1, 120)].concat();
 
     let found = violations(vec![accepted(1)], deliveries.clone());
     let limits = Limits {
         repeats_per_kill: 9,
+        unrecorded: Duration::from_nanos(95),
         repeats_share: 0.01,
     };
     let share = judge(&evidence(vec![accepted(1)], deliveries), limits).violations;
