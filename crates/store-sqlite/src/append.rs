@@ -23,6 +23,7 @@ pub(crate) fn weight(batch: &[Publish]) -> Weight {
     messages.fold(Weight::default(), |sum, message| Weight {
         messages: sum.messages + 1,
         bytes: sum.bytes + message.payload.bytes.len(),
+        patient: false,
     })
 }
 

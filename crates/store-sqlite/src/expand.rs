@@ -88,7 +88,7 @@ const INSERT: &str = "
     SELECT ?1, ?2, ?5, ?3, ?4, coalesce(max(number), 0), coalesce(sum(manual = 0), 0), ?6
       FROM attempt WHERE message = ?1 AND endpoint = ?2
     HAVING coalesce(max(status = 0), 0) = 0 AND EXISTS (SELECT 1 FROM endpoint WHERE key = ?2)
-        ON CONFLICT DO UPDATE SET back = 1, back_due = excluded.due
+        ON CONFLICT DO UPDATE SET back = 1, back_due = excluded.due, first_due = excluded.due
            WHERE back = 0 AND excluded.state = 1";
 
 /// Whether a delivery is one that can go straight to its lane: pending and never tried.

@@ -19,6 +19,7 @@ pub(crate) fn weight(batch: &[AttemptRecord]) -> Weight {
     Weight {
         messages: batch.len(),
         bytes: batch.iter().map(|record| record.response.len()).sum(),
+        patient: true,
     }
 }
 

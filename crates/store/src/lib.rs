@@ -102,6 +102,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Records how attempts ended and what follows, in one transaction.
     ///
+    /// A backend may let a few records wait some milliseconds for a commit to share.
+    ///
     /// # Contract
     ///
     /// - One answer per record, in order; `Fenced` when the epoch is not the shard's current one,

@@ -184,6 +184,7 @@ impl State {
             // A resend was faster: it now returns to this delivery.
             Some(before) if !disabled && before.back == Some(Back::Nothing) => {
                 before.back = Some(Back::Pending(fan_out.due));
+                before.first_due = fan_out.due;
                 false
             }
             Some(_) => false,
