@@ -42,10 +42,6 @@ pub struct EngineConfig {
     pub intake_waiting_bytes: usize,
     /// Publishes stored in one batch.
     pub intake_batch_max: usize,
-    /// Outcomes that are recorded without waiting for company.
-    pub record_batch_min: usize,
-    /// How long fewer outcomes wait for company: another commit to ride along with.
-    pub record_linger: Duration,
     /// Deliveries read from the store at once.
     pub claim_room: u16,
     /// Reads of due deliveries that run at once.
@@ -87,8 +83,6 @@ impl Default for EngineConfig {
             intake_waiting_max: 4_096,
             intake_waiting_bytes: 64 * 1024 * 1024,
             intake_batch_max: 512,
-            record_batch_min: 128,
-            record_linger: Duration::from_millis(20),
             claim_room: 512,
             claims_max: 2,
             sweep_interval: Duration::from_secs(30),

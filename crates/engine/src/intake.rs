@@ -235,8 +235,6 @@ pub(crate) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Waiting>)
         .await
         > 0
     {
-        // Outcomes that wait for company ride along with this commit.
-        shared.record_now.notify_waiters();
         store_batch(&shared, std::mem::take(&mut batch)).await;
     }
 }

@@ -236,7 +236,6 @@ impl Stop {
         self.stop.cancel();
         let end = tokio::time::Instant::now() + deadline;
         let left = loop {
-            self.shared.record_now.notify_one();
             let (in_flight, unrecorded) = self.shared.lanes().in_hand();
             if in_flight + unrecorded == 0 || tokio::time::Instant::now() >= end {
                 break in_flight;

@@ -1,8 +1,8 @@
 //! Makes outcomes durable, in batches.
 //!
-//! Outcomes alone do not wake the store at once: they wait for company, or for a commit to ride
-//! along with, or for [`EngineConfig::record_linger`](crate::EngineConfig). A delivery that
-//! ended and is not durable yet stays in its lane's memory, so it is not sent again.
+//! While one batch is being recorded, the next collects. A few outcomes alone are no reason for a
+//! commit: the store lets them ride along with the next one. A delivery that ended and is not
+//! durable yet stays in its lane's memory, so it is not sent again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,14 +30,6 @@ pub(crate) async fn run(shared: Arc<Shared>, finished: CancellationToken) {
                         return;
                     }
                 }
-            }
-        }
-        if shared.lanes().ended_count() < shared.config.record_batch_min {
-            tokio::select! {
-                biased;
-                () = shared.record_now.notified() => {}
-                () = finished.cancelled() => {}
-                () = tokio::time::sleep(shared.config.record_linger) => {}
             }
         }
         let batch = shared.lanes().take_ended(BATCH_MAX);

@@ -39,11 +39,7 @@ pub(crate) async fn work(shared: Arc<Shared>, start: Start) {
         let ended = attempt(&shared, start, &mut slot).await;
         let mut lanes = shared.lanes();
         next = lanes.end(ended, shared.monotonic());
-        let enough = lanes.ended_count() >= shared.config.record_batch_min;
         drop(lanes);
-        if enough {
-            shared.record_now.notify_one();
-        }
         shared.ended.notify_one();
     }
     if let Some(connection) = slot {

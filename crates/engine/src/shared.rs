@@ -65,8 +65,6 @@ pub(crate) struct Shared {
     epochs: Vec<Epoch>,
     /// Outcomes wait to be recorded.
     pub(crate) ended: Notify,
-    /// Enough outcomes wait, or a commit is about to begin anyway.
-    pub(crate) record_now: Notify,
     /// The times that the scheduler waits for may have moved forward.
     pub(crate) times_moved: Notify,
     /// The store refused a write for want of room.
@@ -103,7 +101,6 @@ impl Shared {
             notices,
             epochs,
             ended: Notify::new(),
-            record_now: Notify::new(),
             times_moved: Notify::new(),
             full: AtomicBool::new(false),
         }
