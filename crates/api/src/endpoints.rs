@@ -68,6 +68,9 @@ struct EndpointIn {
     disabled: bool,
     /// Only messages of these event types
     event_types: Option<Vec<String>>,
+    /// The older name of `eventTypes`
+    #[schemars(skip)]
+    filter_types: Option<Vec<String>>,
     /// Only messages with one of these channels
     channels: Option<Vec<String>>,
     /// Messages per second
@@ -95,6 +98,9 @@ struct EndpointUpdate {
     disabled: bool,
     /// Only messages of these event types
     event_types: Option<Vec<String>>,
+    /// The older name of `eventTypes`
+    #[schemars(skip)]
+    filter_types: Option<Vec<String>>,
     /// Only messages with one of these channels
     channels: Option<Vec<String>>,
     /// Messages per second
@@ -120,6 +126,10 @@ struct EndpointPatchIn {
     #[serde(default, deserialize_with = "double_option")]
     #[schemars(with = "Option<Vec<String>>")]
     event_types: Option<Option<Vec<String>>>,
+    /// The older name of `eventTypes`
+    #[serde(default, deserialize_with = "double_option")]
+    #[schemars(skip)]
+    filter_types: Option<Option<Vec<String>>>,
     #[serde(default, deserialize_with = "double_option")]
     #[schemars(with = "Option<Vec<String>>")]
     channels: Option<Option<Vec<String>>>,
@@ -155,6 +165,10 @@ pub(crate) struct EndpointCommon {
     paused: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     event_types: Option<Vec<String>>,
+    /// The older name of `eventTypes`, for clients that know no other
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    filter_types: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     channels: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -170,7 +184,7 @@ impl From<EndpointIn> for EndpointInput {
             uid: body.uid,
             description: body.description,
             disabled: body.disabled,
-            event_types: body.event_types,
+            event_types: body.event_types.or(body.filter_types),
             channels: body.channels,
             throttle_rate: body.throttle_rate,
             metadata: body.metadata,
@@ -187,7 +201,7 @@ impl From<EndpointUpdate> for EndpointInput {
             uid: body.uid,
             description: body.description,
             disabled: body.disabled,
-            event_types: body.event_types,
+            event_types: body.event_types.or(body.filter_types),
             channels: body.channels,
             throttle_rate: body.throttle_rate,
             metadata: body.metadata,
@@ -203,7 +217,7 @@ impl From<EndpointPatchIn> for EndpointPatch {
             uid: body.uid,
             description: body.description,
             disabled: body.disabled,
-            event_types: body.event_types,
+            event_types: body.event_types.or(body.filter_types),
             channels: body.channels,
             throttle_rate: body.throttle_rate,
             metadata: body.metadata,
@@ -217,6 +231,7 @@ fn texts<T: ToString>(names: Option<Vec<T>>) -> Option<Vec<String>> {
 
 impl From<Endpoint> for EndpointCommon {
     fn from(endpoint: Endpoint) -> Self {
+        let event_types = texts(endpoint.subscription.event_types);
         Self {
             id: endpoint.id.to_string(),
             uid: endpoint.uid.map(|uid| uid.to_string()),
@@ -225,7 +240,8 @@ impl From<Endpoint> for EndpointCommon {
             disabled: endpoint.disabled.is_some(),
             disabled_reason: endpoint.disabled.map(domain::DisabledReason::slug),
             paused: endpoint.paused,
-            event_types: texts(endpoint.subscription.event_types),
+            filter_types: event_types.clone(),
+            event_types,
             channels: texts(endpoint.subscription.channels),
             throttle_rate: endpoint.throttle_rate,
             created_at: endpoint.created.to_string(),

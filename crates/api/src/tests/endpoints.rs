@@ -28,6 +28,7 @@ async fn an_endpoint_shows_all_of_itself_but_its_secrets() {
             "disabled": false,
             "paused": false,
             "eventTypes": ["a.b"],
+            "filterTypes": ["a.b"],
             "channels": ["c"],
             "throttleRate": 3,
             "metadata": {"k": "v"},
@@ -46,6 +47,27 @@ async fn an_endpoint_shows_all_of_itself_but_its_secrets() {
         headers,
         json!({"headers": {"x-tenant": "7"}, "sensitive": []})
     );
+}
+
+/// Clients of the previous major version know no other name; the newer one wins.
+#[tokio::test(start_paused = true)]
+async fn a_filter_is_understood_under_its_older_name() {
+    let api = TestApi::new().await;
+    api.acme().await;
+    let older = r#"{"url": "https://example.com/", "uid": "hook", "filterTypes": ["a"]}"#;
+    let both = r#"{"url": "https://example.com/", "uid": "hook", "eventTypes": ["b"],
+        "filterTypes": ["c"]}"#;
+
+    let created = api.post(HOOKS, older).await.expect(201);
+    let replaced = api.put(HOOK, both).await.expect(200);
+    let patched = api
+        .patch(HOOK, r#"{"filterTypes": null}"#)
+        .await
+        .expect(200);
+
+    assert_eq!(created["eventTypes"], json!(["a"]));
+    assert_eq!(replaced["filterTypes"], json!(["b"]));
+    assert!(patched.get("eventTypes").is_none());
 }
 
 #[tokio::test(start_paused = true)]
