@@ -114,7 +114,8 @@ impl Server {
     }
 }
 
-/// `POST /echo` answers with the body, `GET /wait` when it is let go on, `GET /large` with 64 MiB.
+/// `POST /echo` answers with the body, `GET /wait` when it is let go on, `GET /large` with 64 MiB,
+/// `POST /refuse` without reading the body.
 fn app(handler: Arc<Handler>) -> Router {
     let waiting = Arc::clone(&handler);
     let wait = move || {
@@ -126,6 +127,11 @@ fn app(handler: Arc<Handler>) -> Router {
             "waited"
         }
     };
+    let reading = Arc::clone(&handler);
+    let large = move || {
+        reading.entered.notify_one();
+        std::future::ready(vec![b'x'; 64 * 1024 * 1024])
+    };
     let echo = move |request: Request| {
         let handler = Arc::clone(&handler);
         async move {
@@ -134,11 +140,11 @@ fn app(handler: Arc<Handler>) -> Router {
             body.map_or_else(|_| "broken".into(), http_body_util::Collected::to_bytes)
         }
     };
-    let large = || std::future::ready(vec![b'x'; 64 * 1024 * 1024]);
     let router = Router::new()
         .route("/echo", post(echo))
         .route("/wait", get(wait))
-        .route("/large", get(large));
+        .route("/large", get(large))
+        .route("/refuse", post(|| std::future::ready("refused")));
     crate::enveloped(router)
 }
 
@@ -167,6 +173,14 @@ impl Peer {
     /// Returns what comes until the connection is closed.
     pub(super) async fn rest(&mut self) -> String {
         String::from_utf8_lossy(&self.rest_bytes().await).into_owned()
+    }
+
+    /// Returns what comes until the connection is closed in order, without a reset.
+    pub(super) async fn rest_in_order(&mut self) -> String {
+        let mut text = String::new();
+        let read = timeout(NEVER, self.0.read_to_string(&mut text)).await;
+        read.expect("the connection is closed").expect("no reset");
+        text
     }
 
     /// The same as bytes; what came before a reset counts as well.

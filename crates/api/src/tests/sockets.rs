@@ -289,11 +289,37 @@ async fn a_peer_that_does_not_read_its_answer_is_cut_off() {
     let mut peer = server.connect().await;
     peer.send(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await;
 
+    server.handler.entered.notified().await;
+
     // Nothing is read until the server has given up, which stopping it waits for.
     server.begin_stop();
     server.stopped().await;
 
     assert!(peer.rest_bytes().await.len() < LARGE);
+}
+
+#[tokio::test]
+async fn an_answer_is_not_lost_on_a_sender_that_goes_on_sending() {
+    let server = patient();
+    let unread = "x".repeat(700_000);
+
+    for (head, expected) in [
+        (
+            "POST /refuse HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n\r\n",
+            "200",
+        ),
+        (
+            "POST /echo HTTP/1.1\r\nHost : a\r\nContent-Length: 900000\r\n\r\n",
+            "400",
+        ),
+    ] {
+        let mut peer = server.connect().await;
+        peer.send(head.as_bytes()).await;
+        peer.send(unread.as_bytes()).await;
+        let answer = peer.rest_in_order().await;
+
+        assert_eq!(status(&answer), expected, "{answer}");
+    }
 }
 
 #[tokio::test]
