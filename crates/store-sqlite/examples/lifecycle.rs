@@ -140,7 +140,7 @@ impl World {
                 tags: Vec::new(),
                 at: self.now,
                 deliver_at: None,
-                expires: self.now.plus(Duration::from_secs(90 * 86_400)),
+                expires: self.now.plus(Duration::from_hours(90 * 24)),
                 payload: Payload {
                     bytes: self.payload.clone(),
                     content_type: None,

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use store::{AttemptCursor, AttemptFilter, AttemptRow, MessageDestination, Page, PageRequest};
 
 use crate::codec;
-use crate::delivery::{self, Effective};
+use crate::delivery::{self, Delivery, Effective};
 use crate::fault::Fault;
 use crate::message::{self, LabelFilter, Labels, within};
 use crate::page::Walk;
@@ -318,7 +318,7 @@ fn destination(
     let row = delivery::load(connection, message, endpoint)?;
     let effective = row
         .as_ref()
-        .map_or(Ok(Effective::None), |row| row.effective())?;
+        .map_or(Ok(Effective::None), Delivery::effective)?;
     if let Some(row) = row {
         found.attempts = row.attempts;
         found.next_attempt = Some(domain::Timestamp::from_micros(row.due));

@@ -79,7 +79,7 @@ pub(crate) fn load(
 
 /// How much later than its own time a message's key can be: an id keeps to the last millisecond
 /// drawn when the clock is set back, and a list filtered by time allows for this much.
-const CLOCK_STEP: std::time::Duration = std::time::Duration::from_secs(60);
+const CLOCK_STEP: std::time::Duration = std::time::Duration::from_mins(1);
 
 pub(crate) fn list(
     connection: &Connection,

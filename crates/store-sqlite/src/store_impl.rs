@@ -64,7 +64,7 @@ impl Store for SqliteStore {
     }
 
     async fn take_shards(&self, _now: Timestamp) -> Result<Vec<(ShardId, Epoch)>, Error> {
-        self.write(move |tx| shard::take(tx)).await
+        self.write(shard::take).await
     }
 
     fn commit_number(&self) -> u64 {

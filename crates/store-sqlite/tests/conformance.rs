@@ -23,7 +23,6 @@ impl Deref for Threaded {
 mod threads {
     use super::{Arc, Options, SqliteStore, Threaded};
 
-    #[expect(clippy::unused_async, reason = "other stores need time to open")]
     async fn open() -> Threaded {
         let folder = tempfile::tempdir().expect("a folder");
         let options = Options {
@@ -45,7 +44,6 @@ mod threads {
 mod inline {
     use super::{Options, SqliteStore, Store};
 
-    #[expect(clippy::unused_async, reason = "other stores need time to open")]
     async fn open() -> Box<dyn Store> {
         Box::new(SqliteStore::open(Options::memory()).expect("a new store"))
     }

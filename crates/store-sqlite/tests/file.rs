@@ -1,4 +1,8 @@
 //! What a file must stand: crashes, full disks, other processes, copies.
+#![expect(
+    clippy::unwrap_used,
+    reason = "these are tests, their helpers included"
+)]
 
 use std::path::Path;
 use std::sync::Arc;

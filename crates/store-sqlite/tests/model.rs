@@ -1,6 +1,10 @@
 //! Random operations: SQLite and the plain maps must answer alike.
 //!
 //! Every answer of an operation is compared, and after each one everything that can be read.
+#![expect(
+    clippy::unwrap_used,
+    reason = "these are tests, their helpers included"
+)]
 
 use std::time::Duration;
 
@@ -212,7 +216,7 @@ impl Pair {
     fn then(&self, code: u8) -> AfterAttempt {
         match code {
             0 => AfterAttempt::Success,
-            1 => AfterAttempt::RetryAt(self.now.plus(Duration::from_secs(300))),
+            1 => AfterAttempt::RetryAt(self.now.plus(Duration::from_mins(5))),
             2 => AfterAttempt::Fail(FailReason::Exhausted),
             3 => AfterAttempt::AsBefore,
             _ => AfterAttempt::RetryAt(self.now),
@@ -230,10 +234,10 @@ impl Pair {
             event_type: domain::EventType::parse("a.b").unwrap(),
             event_id: None,
             channels: Vec::new(),
-            tags: vec![Tag::parse(if to % 2 == 0 { "even" } else { "odd" }).unwrap()],
+            tags: vec![Tag::parse(if to.is_multiple_of(2) { "even" } else { "odd" }).unwrap()],
             at: self.now,
             deliver_at: None,
-            expires: self.now.plus(Duration::from_secs(86_400)),
+            expires: self.now.plus(Duration::from_hours(24)),
             payload: Payload {
                 bytes: Bytes::from(vec![to; usize::from(to)]),
                 content_type: None,
@@ -355,7 +359,7 @@ impl Pair {
                         message.event_id = Some(EventId::parse(&text).unwrap());
                     }
                     if short_lived {
-                        message.expires = self.now.plus(Duration::from_secs(1_800));
+                        message.expires = self.now.plus(Duration::from_mins(30));
                     }
                     messages.push(message);
                 }
@@ -435,7 +439,7 @@ impl Pair {
                     destination: endpoint.key,
                     shard: ShardId::of(endpoint.id),
                     epoch: self.epoch,
-                    first_due_before: self.now.minus(Duration::from_secs(3_600)),
+                    first_due_before: self.now.minus(Duration::from_hours(1)),
                     reason: FailReason::EndpointUnavailable,
                     rows,
                 };
@@ -464,7 +468,9 @@ impl Pair {
                     now: self.now,
                     ..EndpointChange::default()
                 };
-                let changed = both!(self, store => store.update_endpoint(application, &named, change.clone()));
+                let changed = both!(self, store => {
+                    store.update_endpoint(application, &named, change.clone())
+                });
                 self.endpoints[index] = changed.unwrap();
             }
             Operation::Rotate { endpoint, lives } => {
@@ -475,7 +481,9 @@ impl Pair {
                     secrets_max: 3,
                     now: self.now,
                 };
-                let _ = both!(self, store => store.rotate_secret(application, &named, rotation.clone()));
+                let _ = both!(self, store => {
+                    store.rotate_secret(application, &named, rotation.clone())
+                });
             }
             Operation::Replace { endpoint } => {
                 let index = usize::from(endpoint);
@@ -507,7 +515,7 @@ impl Pair {
                 assert!(round < 10_000, "there was always more to prune");
                 let prune = Prune {
                     now: self.now,
-                    history: Duration::from_secs(4 * 86_400),
+                    history: Duration::from_hours(4 * 24),
                     rows,
                 };
                 if !store.prune(prune).await.unwrap().more {
@@ -539,7 +547,7 @@ impl Pair {
         both!(self, store => store.unfinished_fan_outs(10)).unwrap();
         let odd = MessageFilter {
             tag: Some(Tag::parse("odd").unwrap()),
-            after: Some(self.now.minus(Duration::from_secs(7_200))),
+            after: Some(self.now.minus(Duration::from_hours(2))),
             before: Some(self.now),
             ..MessageFilter::default()
         };

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::{
-    AttemptId, AttemptStatus, DeliveryState, ErrorClass, EventId, EventType, Phases, Tag,
+    AttemptId, AttemptStatus, DeliveryState, ErrorClass, EventId, EventType, MessageId, Phases, Tag,
 };
 
 use super::world::channel;
 use super::{World, ascending, descending, everything};
 use crate::{
-    AfterAttempt, AttemptFilter, AttemptRecord, Cursor, MessageFilter, MessageRef, NewMessage,
-    ROWS_EXAMINED_MAX, Store,
+    AfterAttempt, AttemptFilter, AttemptRecord, Cursor, Endpoint, MessageFilter, MessageRef,
+    NewMessage, ROWS_EXAMINED_MAX, Store,
 };
 
 fn tag(name: &str) -> Tag {
@@ -345,30 +345,36 @@ pub async fn attempts_to_an_endpoint_are_listed_by_time(store: &dyn Store) {
     assert_eq!(found, order);
 }
 
-/// By status, class, labels of the message, endpoint and times.
-pub async fn a_list_of_attempts_is_filtered(store: &dyn Store) {
-    let mut world = World::new(store).await;
-    let (endpoint, other) = (world.endpoint().await, world.endpoint().await);
+/// Four attempts 10 s apart, two of a labelled message (which is returned) and two of a plain one.
+async fn four_attempts(world: &mut World<'_>, endpoint: &Endpoint) -> MessageId {
     let labelled = NewMessage {
         channels: vec![channel("x")],
         tags: vec![tag("t")],
         event_type: event_type("special"),
-        ..world.message(&[&endpoint, &other])
+        ..world.message(&[endpoint])
     };
     let labelled = world.put(labelled).await;
-    let plain = world.send(&[&endpoint]).await;
-    let start = world.now;
+    let plain = world.send(&[endpoint]).await;
     for (index, message) in [labelled, labelled, plain, plain].into_iter().enumerate() {
         let number = u16::try_from(index).unwrap() + 1;
         let then = AfterAttempt::RetryAt(world.now);
         let record = AttemptRecord {
             http_status: [None, Some(404), Some(503), Some(204)][index],
             status: [AttemptStatus::Fail, AttemptStatus::Success][index / 3],
-            ..world.attempt(message, &endpoint, number, then)
+            ..world.attempt(message, endpoint, number, then)
         };
         world.record(record).await;
         world.wait(10);
     }
+    labelled
+}
+
+/// By status, class, labels of the message, endpoint and times.
+pub async fn a_list_of_attempts_is_filtered(store: &dyn Store) {
+    let mut world = World::new(store).await;
+    let (endpoint, other) = (world.endpoint().await, world.endpoint().await);
+    let start = world.now;
+    let labelled = four_attempts(&mut world, &endpoint).await;
     world
         .tried(labelled, &other, 1, AfterAttempt::Success)
         .await;
@@ -408,8 +414,8 @@ pub async fn a_list_of_attempts_is_filtered(store: &dyn Store) {
     );
     let (after, before) = (at(0), at(30));
     let between = list(AttemptFilter {
-        after,
         before,
+        after,
         ..any()
     })
     .await;

@@ -3,7 +3,7 @@
 //! A case is `async fn case(store: &dyn Store)` over an empty store. The one list of them is in
 //! [`store_conformance!`](crate::store_conformance), which makes a named test of each:
 //!
-//! ```ignore
+//! ```text
 //! store::store_conformance!(open); // `async fn open() -> impl Deref<Target = dyn Store>`
 //! ```
 #![expect(
@@ -162,7 +162,6 @@ mod tests {
     use crate::Store;
     use crate::model::Model;
 
-    #[expect(clippy::unused_async, reason = "other stores need time to open")]
     async fn open() -> Box<dyn Store> {
         Box::new(Model::new())
     }

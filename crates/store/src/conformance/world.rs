@@ -178,7 +178,7 @@ impl<'s> World<'s> {
             tags: Vec::new(),
             at: self.now,
             deliver_at: None,
-            expires: self.now.plus(Duration::from_secs(30 * 86_400)),
+            expires: self.now.plus(Duration::from_hours(30 * 24)),
             payload: Payload {
                 bytes: Bytes::from_static(br#"{"page": 1}"#),
                 content_type: None,

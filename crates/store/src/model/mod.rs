@@ -51,6 +51,9 @@ impl Model {
     }
 }
 
+/// A key with the code of its kind and its bucket before it.
+type IdempotencyKey = (i64, i64, [u8; 16]);
+
 /// Keys of an attempt: message, endpoint, number.
 type AttemptKey = (MessageKey, EndpointKey, AttemptNumber);
 
@@ -71,7 +74,7 @@ struct State {
     deliveries: BTreeMap<(MessageKey, EndpointKey), Delivery>,
     attempts: BTreeMap<AttemptKey, AttemptRecord>,
     fan_outs: BTreeMap<MessageKey, FanOut>,
-    idempotency: BTreeMap<(i64, i64, [u8; 16]), ([u8; 16], Effect)>,
+    idempotency: BTreeMap<IdempotencyKey, ([u8; 16], Effect)>,
 }
 
 #[derive(Debug)]
