@@ -5,6 +5,7 @@
 //! master.key        seals the endpoints' secrets; who loses it loses every secret
 //! lock              held by the process that has the directory open
 //! running           present while a process runs: after an unclean end it is still there
+//! crashes, in-hand  after an unclean end: what the last runs had in hand
 //! ```
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -16,6 +17,7 @@ use anyhow::{Context as _, bail};
 use vault::{MasterKey, Vault};
 
 use crate::config::Secrets;
+use crate::crash_loop;
 
 const DATABASE: &str = "posthaste.db";
 const KEY: &str = "master.key";
@@ -65,6 +67,11 @@ impl DataDir {
         })
     }
 
+    /// Returns the directory itself.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Returns the database's file.
     pub(crate) fn database(&self) -> PathBuf {
         self.path.join(DATABASE)
@@ -72,6 +79,7 @@ impl DataDir {
 
     /// Notes that the process ends in order.
     pub(crate) fn close(&self) {
+        crash_loop::forget(&self.path);
         let _ = std::fs::remove_file(self.path.join(RUNNING));
     }
 

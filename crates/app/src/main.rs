@@ -2,6 +2,7 @@
 
 mod commands;
 mod config;
+mod crash_loop;
 mod data;
 mod log;
 mod serve;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use engine::{Engine, Loops};
+use engine::{Engine, InHand, Loops};
 use env::{Clock, Entropy as _, Ids, SystemClock, SystemEntropy};
 use prometheus_client::registry::Registry;
 use service::Service;
@@ -20,6 +20,7 @@ use vault::Vault;
 
 use crate::commands::say;
 use crate::config::Config;
+use crate::crash_loop;
 use crate::data::DataDir;
 
 /// Runs the server until it is told to stop.
@@ -74,6 +75,13 @@ async fn open(config: &Config, data: &DataDir) -> anyhow::Result<Parts> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let ids = Arc::new(Ids::default());
     let addresses = config.address_policy().map_err(anyhow::Error::msg)?;
+    let mut settings = config.engine(data.unclean)?;
+    let mut in_hand: Option<Arc<dyn InHand>> = None;
+    if data.unclean {
+        let after = crash_loop::after_crash(data.path(), clock.now())?;
+        settings.suspects = after.suspects;
+        in_hand = Some(after.in_hand);
+    }
     let dependencies = engine::Dependencies {
         store: Arc::clone(&store),
         egress: Arc::new(open_egress(config)?),
@@ -81,8 +89,9 @@ async fn open(config: &Config, data: &DataDir) -> anyhow::Result<Parts> {
         clock: Arc::clone(&clock),
         entropy: entropy.clone(),
         ids: Arc::clone(&ids),
+        in_hand,
     };
-    let (engine, loops) = Engine::open(config.engine(data.unclean)?, dependencies).await?;
+    let (engine, loops) = Engine::open(settings, dependencies).await?;
     let mut metrics = Registry::default();
     engine.register_metrics(&mut metrics);
     let service = Service::new(service::Dependencies {

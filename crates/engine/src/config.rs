@@ -5,6 +5,8 @@ use std::time::Duration;
 use domain::RetryPolicy;
 use env::ResponseLimits;
 
+use crate::in_hand::Suspects;
+
 /// How the engine behaves; each field is a setting of the same name.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
@@ -58,8 +60,10 @@ pub struct EngineConfig {
     pub history_retention: Duration,
     /// The value of the `user-agent` header.
     pub user_agent: String,
-    /// The last run ended uncleanly: destinations start with one attempt at a time.
+    /// The last run ended uncleanly: destinations start with a quarter of the concurrency.
     pub cautious: bool,
+    /// What was in hand at each of the last crashes.
+    pub suspects: Suspects,
 }
 
 impl Default for EngineConfig {
@@ -92,6 +96,7 @@ impl Default for EngineConfig {
             history_retention: Duration::from_secs(90 * DAY),
             user_agent: concat!("posthaste/", env!("CARGO_PKG_VERSION")).to_owned(),
             cautious: false,
+            suspects: Suspects::default(),
         }
     }
 }

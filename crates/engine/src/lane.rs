@@ -25,6 +25,7 @@ use store::Claimed;
 
 use crate::EngineConfig;
 use crate::destination::Destination;
+use crate::in_hand::Suspects;
 use crate::memory::{Budget, Envelope};
 use crate::pace::{Pace, Rate};
 
@@ -103,6 +104,8 @@ pub(crate) struct Lane {
     /// Recorded since the last claim began, asked for arrivals up to `recorded_until`.
     recorded: HashSet<MessageKey>,
     recorded_until: u64,
+    /// What is suspected of crashing the process is not sent by itself.
+    suspects: Suspects,
 }
 
 impl Lane {
@@ -129,6 +132,7 @@ impl Lane {
             covered: 0,
             recorded: HashSet::new(),
             recorded_until: 0,
+            suspects: Arc::clone(&config.suspects),
         }
     }
 
@@ -208,6 +212,10 @@ impl Lane {
     }
 
     fn push(&mut self, job: Job) {
+        let held_back = self.suspects.contains(&(self.destination.key, job.key()));
+        if held_back && job.trigger == Trigger::Scheduled {
+            return;
+        }
         let cost = job.envelope.cost();
         if self.held.insert(job.key(), cost).is_none() {
             self.held_bytes += cost;

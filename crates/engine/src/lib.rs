@@ -19,6 +19,7 @@ mod destination;
 mod dispatch;
 mod fan_out;
 mod gone;
+mod in_hand;
 mod intake;
 mod lane;
 mod lanes;
@@ -48,6 +49,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use config::EngineConfig;
+pub use in_hand::{InHand, Suspects};
 pub use publish::{MessageDraft, PublishAnswer, PublishError, PublishRequest, Published};
 pub use shared::Dependencies;
 

@@ -70,9 +70,14 @@ const GAP_MAX: Duration = Duration::from_secs(1);
 impl Pace {
     pub(crate) fn new(config: &EngineConfig, now: Duration) -> Self {
         Self {
-            window: config.concurrency_start,
+            // After an unclean end a quarter at first; it widens with every few good answers.
+            window: if config.cautious {
+                (config.concurrency_start / 4).max(1)
+            } else {
+                config.concurrency_start
+            },
             good_in_row: 0,
-            ramp_since: config.cautious.then_some(now),
+            ramp_since: None,
             breaker: Breaker::Closed {
                 failures: 0,
                 since: now,
@@ -446,14 +451,19 @@ mod tests {
     }
 
     #[test]
-    fn a_cautious_start_begins_with_one_attempt_at_a_time() {
+    fn a_cautious_start_begins_with_a_quarter_and_widens_with_good_answers() {
         let config = EngineConfig {
             cautious: true,
             ..EngineConfig::default()
         };
-        let pace = Pace::new(&config, SECOND);
+        let mut pace = Pace::new(&config, SECOND);
+        assert_eq!(pace.permit(&config, 1, SECOND), Permit::Yes);
+        assert_eq!(pace.permit(&config, 2, SECOND), Permit::WhenOneEnds);
 
-        assert_eq!(pace.permit(&config, 0, SECOND), Permit::Yes);
-        assert!(matches!(pace.permit(&config, 1, SECOND), Permit::At(_)));
+        for _ in 0..50 {
+            pace.ended(&config, Health::Good, FAST, SECOND);
+        }
+
+        assert_eq!(pace.window(), config.concurrency_start);
     }
 }

@@ -59,6 +59,9 @@ async fn attempt(shared: &Arc<Shared>, start: Start, slot: &mut Slot) -> Ended {
     let at = shared.now();
     let began = Instant::now();
     let mut phases = Phases::default();
+    if let Some(in_hand) = &shared.in_hand {
+        in_hand.begin(destination.key, job.key());
+    }
     let answer = AssertUnwindSafe(send(shared, &destination, &job, slot, at, &mut phases))
         .catch_unwind()
         .await
@@ -66,6 +69,9 @@ async fn attempt(shared: &Arc<Shared>, start: Start, slot: &mut Slot) -> Ended {
             *slot = None;
             Err(internal("a fault in posthaste; the log has it".to_owned()))
         });
+    if let Some(in_hand) = &shared.in_hand {
+        in_hand.end(destination.key, job.key());
+    }
     let tried = Tried {
         at,
         took: began.elapsed(),

@@ -12,6 +12,7 @@ use vault::Vault;
 
 use crate::EngineConfig;
 use crate::connections::Connections;
+use crate::in_hand::InHand;
 use crate::intake::Committed;
 use crate::lanes::Lanes;
 use crate::memory::Budget;
@@ -33,6 +34,8 @@ pub struct Dependencies {
     pub entropy: Arc<dyn Entropy>,
     /// Makes ids.
     pub ids: Arc<Ids>,
+    /// Told what is in hand, after an unclean start.
+    pub in_hand: Option<Arc<dyn InHand>>,
 }
 
 /// What the lanes' loop is told.
@@ -54,6 +57,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) ids: Arc<Ids>,
+    pub(crate) in_hand: Option<Arc<dyn InHand>>,
     pub(crate) schedule: ScheduleClock,
     pub(crate) budget: Arc<Budget>,
     pub(crate) routing: RoutingTable,
@@ -98,6 +102,7 @@ impl Shared {
             clock: dependencies.clock,
             entropy: dependencies.entropy,
             ids: dependencies.ids,
+            in_hand: dependencies.in_hand,
             notices,
             epochs,
             ended: Notify::new(),

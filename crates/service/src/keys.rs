@@ -58,7 +58,9 @@ impl Service {
     /// The longest token that is looked at.
     pub const TOKEN_LEN_MAX: usize = 256;
     /// The shortest token that an operator may choose.
-    pub const TOKEN_LEN_MIN: usize = 24;
+    pub const TOKEN_LEN_MIN: usize = 8;
+    /// A shorter token is accepted with a warning: it can be guessed.
+    pub const TOKEN_LEN_GOOD: usize = 24;
 
     /// Finds out whose token this is.
     pub async fn authenticate(&self, token: &[u8]) -> Result<Principal, Error> {
@@ -95,6 +97,9 @@ impl Service {
         let organization = self.store().ensure_organization(id, now).await?;
         if let Some(token) = given {
             check_token(&token)?;
+            if token.len() < Self::TOKEN_LEN_GOOD {
+                tracing::warn!("The admin key is short enough to be guessed; choose a longer one");
+            }
             if self
                 .store()
                 .api_key(&hash_of(token.as_bytes()))

@@ -283,3 +283,38 @@ async fn a_canceled_delivery_stays_canceled_although_its_retry_was_planned() {
             .all(|delivery| delivery.state == DeliveryState::Canceled)
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_suspect_of_crashes_is_held_back_until_somebody_resends_it() {
+    let mut world = World::new().await;
+    let endpoint = world.endpoint(URL).await;
+    world.network.always(URL, Reply::Hang);
+    let ids = world.publish_many(2).await;
+    world.settle().await;
+    world.crash();
+    world.network.always(URL, Reply::Status(200));
+    let before = world.network.seen().len();
+
+    let suspect = (endpoint.key, ids[0].key());
+    world.config.suspects = std::sync::Arc::new([suspect].into());
+    world.start().await;
+    world.pass(Duration::from_mins(5)).await;
+    let sent: Vec<_> = world.network.seen()[before..]
+        .iter()
+        .map(|s| s.id.clone())
+        .collect();
+    assert_eq!(sent, [ids[1].to_string()], "the other one goes on");
+    let resend = store::Resend {
+        message: ids[0],
+        endpoint: endpoint.key,
+        due: world.now(),
+        idempotency: None,
+        now: world.now(),
+    };
+    world.store.resend(resend).await.expect("due");
+    world.running().engine.delivery_due(endpoint.key);
+    world.settle().await;
+
+    let last = world.network.seen().pop().expect("sent");
+    assert_eq!(last.id, ids[0].to_string());
+}

@@ -244,7 +244,7 @@ pub(crate) struct World {
     pub(crate) application: Application,
     entropy: Arc<SeededEntropy>,
     ids: Arc<Ids>,
-    config: EngineConfig,
+    pub(crate) config: EngineConfig,
     running: Option<Running>,
 }
 
@@ -323,6 +323,7 @@ impl World {
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),
             ids: Arc::clone(&self.ids),
+            in_hand: None,
         };
         let (engine, loops) = Engine::open(self.config.clone(), dependencies)
             .await
