@@ -8,7 +8,6 @@ mod layers;
 mod values;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use domain::{AddressPolicy, RetryPolicy, RetrySchedule};
 use engine::EngineConfig;
@@ -367,7 +366,18 @@ impl Config {
         );
         check("delivery.retry_schedule", self.schedule().map(|_| ()));
         check("egress.allow", self.address_policy().map(|_| ()));
-        let positive = [
+        for (setting, zero, what) in self.zeroes() {
+            check(setting, if zero { Err(what.to_owned()) } else { Ok(()) });
+        }
+        if self.secrets.master_key.is_some() && self.secrets.master_key_file.is_some() {
+            faults.push("secrets.master_key: is given together with its file; give one".to_owned());
+        }
+        faults
+    }
+
+    /// Returns the settings that must not be zero, whether they are, and what to say then.
+    fn zeroes(&self) -> Vec<(&'static str, bool, &'static str)> {
+        let counts = [
             ("store.readers", self.store.readers),
             (
                 "delivery.concurrency_start",
@@ -387,16 +397,6 @@ impl Config {
                 self.server.connections_per_peer,
             ),
         ];
-        for (setting, value) in positive {
-            check(
-                setting,
-                if value == 0 {
-                    Err("must be at least 1".to_owned())
-                } else {
-                    Ok(())
-                },
-            );
-        }
         let spans = [
             ("delivery.timeout", self.delivery.timeout),
             ("delivery.slow_start", self.delivery.slow_start),
@@ -405,21 +405,12 @@ impl Config {
             ("retention.interval", self.retention.interval),
             ("server.header_timeout", self.server.header_timeout),
         ];
-        for (setting, Span(value)) in spans {
-            let zero = value == Duration::ZERO;
-            check(
-                setting,
-                if zero {
-                    Err("must be longer than 0s".to_owned())
-                } else {
-                    Ok(())
-                },
-            );
-        }
-        if self.secrets.master_key.is_some() && self.secrets.master_key_file.is_some() {
-            faults.push("secrets.master_key: is given together with its file; give one".to_owned());
-        }
-        faults
+        let counts = counts
+            .map(|(setting, count)| (setting, count == 0, "must be at least 1"))
+            .into_iter();
+        let spans =
+            spans.map(|(setting, span)| (setting, span.0.is_zero(), "must be longer than 0s"));
+        counts.chain(spans).collect()
     }
 
     fn schedule(&self) -> Result<RetrySchedule, String> {

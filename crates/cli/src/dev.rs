@@ -201,7 +201,8 @@ fn conclude(
             "   posthaste send content.published -a {APPLICATION} -d '{{\"title\": \"Hello\"}}'"
         ),
         format!(
-            "   curl -H \"authorization: Bearer $POSTHASTE_TOKEN\" {url}/api/v1/app/{APPLICATION}/msg"
+            "   curl -H \"authorization: Bearer $POSTHASTE_TOKEN\" \\\n        \
+             {url}/api/v1/app/{APPLICATION}/msg"
         ),
         "What arrives at the receiver shows here:".to_owned(),
     ] {

@@ -225,7 +225,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_retry_is_never_early_and_at_most_a_fifth_late(number in 1u16..10, jitter in 0.0..=1.0) {
+        fn a_retry_is_never_early_and_at_most_a_fifth_late(
+            number in 1u16..10,
+            jitter in 0.0..=1.0,
+        ) {
             let policy = RetryPolicy::default();
             let wait = policy.schedule.wait_before(number + 1).expect("below the last");
             match policy.next(number, Outcome::NoResponse, NOW, jitter) {
