@@ -6,7 +6,7 @@
 //! transactions, and its next commit starts the log from the beginning.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
@@ -18,8 +18,9 @@ use crate::fault::Verdict;
 const PAGES_BEGIN: u32 = 8 * 256;
 /// Further pages of the log after which copying begins again, when the log could not start anew.
 const PAGES_STEP: u32 = 4 * 256;
-/// Pages of the log at which the writer copies whatever is left, however much it is: 40 MiB.
-const PAGES_BOUND: u32 = 40 * 256;
+/// Pages of the log at which the writer copies whatever is left, however much it is: 36 MiB, so
+/// that the largest merged transaction still fits into 64.
+const PAGES_BOUND: u32 = 36 * 256;
 
 #[derive(Default)]
 struct Shared {
@@ -29,6 +30,8 @@ struct Shared {
     copied: AtomicU32,
     /// The thread has copied nearly everything: the writer may finish.
     finish: AtomicBool,
+    /// Held while the thread copies; SQLite turns a second checkpoint away instead of waiting.
+    copying: Mutex<()>,
     wanted: Mutex<Wanted>,
     wake: Condvar,
 }
@@ -84,7 +87,7 @@ impl Checkpointer {
 
 impl Drop for Checkpointer {
     fn drop(&mut self) {
-        self.shared.lock().stop = true;
+        lock(&self.shared.wanted).stop = true;
         self.shared.wake.notify_all();
         if let Some(thread) = self.thread.take() {
             // It logs what goes wrong; there is nothing to add.
@@ -98,6 +101,7 @@ impl LogWatch {
     pub(crate) fn between_batches(&self, writer: &Connection) {
         let at_bound = self.shared.pages.load(Ordering::Relaxed) >= PAGES_BOUND;
         let finish = self.shared.finish.swap(false, Ordering::Acquire);
+        let _alone = at_bound.then(|| lock(&self.shared.copying));
         if (finish || at_bound)
             && let Err(error) = checkpoint(writer)
         {
@@ -106,18 +110,18 @@ impl LogWatch {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Wanted> {
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
+impl Shared {
     fn committed(&self, pages: u32) {
         self.pages.store(pages, Ordering::Relaxed);
         let copied = self.copied.load(Ordering::Relaxed);
         let grown = pages < copied || pages - copied >= PAGES_STEP;
         if pages >= PAGES_BEGIN && grown {
             self.copied.store(pages, Ordering::Relaxed);
-            let mut wanted = self.lock();
+            let mut wanted = lock(&self.wanted);
             if !wanted.copy {
                 wanted.copy = true;
                 self.wake.notify_one();
@@ -127,7 +131,7 @@ impl Shared {
 
     fn copy_when_wanted(&self, connection: &Connection, on_fatal: &OnFatal) {
         loop {
-            let mut wanted = self.lock();
+            let mut wanted = lock(&self.wanted);
             while !wanted.copy && !wanted.stop {
                 wanted = self
                     .wake
@@ -138,11 +142,15 @@ impl Shared {
                 return;
             }
             drop(wanted);
-            match checkpoint(connection) {
+            let copied = {
+                let _alone = lock(&self.copying);
+                checkpoint(connection)
+            };
+            match copied {
                 Ok(()) => self.finish.store(true, Ordering::Release),
                 Err(error) => report(&error, connection, on_fatal),
             }
-            self.lock().copy = false;
+            lock(&self.wanted).copy = false;
         }
     }
 }

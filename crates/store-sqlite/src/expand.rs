@@ -91,6 +91,11 @@ const INSERT: &str = "
         ON CONFLICT DO UPDATE SET back = 1, back_due = excluded.due, first_due = excluded.due
            WHERE back = 0 AND excluded.state = 1";
 
+/// A resend that was canceled before it was tried: what it returns to is no row at all.
+const ERASE_CANCELED: &str = "
+    DELETE FROM delivery
+     WHERE message = ?1 AND endpoint = ?2 AND state = 1 AND back = 0 AND generation < ?3";
+
 /// Whether a delivery is one that can go straight to its lane: pending and never tried.
 const FRESH: &str = "
     SELECT 1 FROM delivery d JOIN endpoint e ON e.key = d.endpoint
@@ -114,6 +119,9 @@ fn deliver(
     } else {
         (DeliveryState::Pending, None)
     };
+    tx.connection
+        .prepare_cached(ERASE_CANCELED)?
+        .execute([message, destination.0, generation])?;
     tx.connection.prepare_cached(INSERT)?.execute(params![
         message,
         destination.0,

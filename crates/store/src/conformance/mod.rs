@@ -87,6 +87,7 @@ macro_rules! store_conformance {
                 a_resend_of_a_canceled_delivery_goes_out,
                 disabling_cancels_a_resend_back_to_what_was_before,
                 a_resend_before_its_expansion_is_no_second_delivery,
+                a_canceled_resend_does_not_hide_the_delivery_behind_it,
                 a_resend_counts_attempts_on,
             }
             names {

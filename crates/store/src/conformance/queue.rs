@@ -33,9 +33,15 @@ pub async fn a_claim_goes_on_after_a_delivery(store: &dyn Store) {
     let mut world = World::new(store).await;
     let endpoint = world.endpoint().await;
     let mut sent = Vec::new();
-    for _ in 0..5 {
-        sent.push(world.send(&[&endpoint]).await);
+    for delay in [20, 0, 20, 20, 10, 10] {
+        let message = NewMessage {
+            due: world.after(delay),
+            ..world.message(&[&endpoint])
+        };
+        sent.push(world.put(message).await);
     }
+    let order = [1, 4, 5, 0, 2, 3].map(|index| sent[index]);
+    world.wait(20);
 
     let mut found: Vec<MessageId> = Vec::new();
     let mut after = None;
@@ -56,7 +62,7 @@ pub async fn a_claim_goes_on_after_a_delivery(store: &dyn Store) {
         }
     }
 
-    assert_eq!(found, sent);
+    assert_eq!(found, order);
 }
 
 /// What a lane does not drop comes back, so a lost task never loses a delivery.

@@ -209,6 +209,23 @@ pub async fn a_resend_before_its_expansion_is_no_second_delivery(store: &dyn Sto
     assert_eq!(claimed[0].trigger, Trigger::Scheduled);
 }
 
+/// Whether the expansion or the resend comes first, disabling cancels the delivery.
+pub async fn a_canceled_resend_does_not_hide_the_delivery_behind_it(store: &dyn Store) {
+    let mut world = World::new(store).await;
+    let endpoint = world.endpoint().await;
+    let others = (10_000..).map(EndpointKey).take(FAN_OUT_INLINE);
+    let keys = std::iter::once(endpoint.key).chain(others);
+    let message = world.send_wide(keys).await;
+    world.resend(message, &endpoint).await;
+    world.disable(&endpoint).await;
+
+    let expand = Expand { message, room: 1 };
+    store.expand(expand).await.unwrap();
+
+    let row = world.destination(message).await;
+    assert_eq!(row.state, DeliveryState::Canceled);
+}
+
 /// No number is used twice.
 pub async fn a_resend_counts_attempts_on(store: &dyn Store) {
     let mut world = World::new(store).await;
