@@ -108,6 +108,7 @@ impl TestApi {
             clock: clock.clone(),
             entropy: entropy.clone(),
             ids: ids.clone(),
+            in_hand: None,
         };
         let (engine, loops) = Engine::open(EngineConfig::default(), world).await.unwrap();
         let (intake, delivery) = loops.split();

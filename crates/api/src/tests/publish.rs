@@ -1,6 +1,7 @@
 //! Publishing, singly and in batches.
 
 use domain::Limits;
+use futures_util::StreamExt;
 use http::Method;
 use serde_json::json;
 
@@ -212,6 +213,19 @@ async fn payloads_and_bodies_have_a_limit() {
         .expect_problem(413, "payload_too_large");
     let declared = [("content-length", "99999999")];
     let reply = api.call(Method::POST, MSG, &declared, "{}").await;
+    reply.expect_problem(413, "payload_too_large");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endless_body_is_given_up_at_its_limit() {
+    let api = TestApi::new().await;
+    api.acme().await;
+    let piece = bytes::Bytes::from(vec![b' '; 64 * 1024]);
+    let endless = futures_util::stream::repeat(piece).map(Ok::<_, std::io::Error>);
+    let body = axum::body::Body::from_stream(endless);
+
+    let reply = api.call(Method::POST, MSG, &[], body).await;
+
     reply.expect_problem(413, "payload_too_large");
 }
 

@@ -157,6 +157,16 @@ impl Peer {
         let _ = self.0.write_all(bytes).await;
     }
 
+    /// Sends bytes in pieces to a server that must still take them.
+    pub(super) async fn send_on(&mut self, bytes: &[u8]) {
+        for piece in bytes.chunks(16 * 1024) {
+            self.0
+                .write_all(piece)
+                .await
+                .expect("the connection is open");
+        }
+    }
+
     /// Returns what comes until it contains `end`.
     pub(super) async fn until(&mut self, end: &str) -> String {
         let mut text = Vec::new();
@@ -173,14 +183,6 @@ impl Peer {
     /// Returns what comes until the connection is closed.
     pub(super) async fn rest(&mut self) -> String {
         String::from_utf8_lossy(&self.rest_bytes().await).into_owned()
-    }
-
-    /// Returns what comes until the connection is closed in order, without a reset.
-    pub(super) async fn rest_in_order(&mut self) -> String {
-        let mut text = String::new();
-        let read = timeout(NEVER, self.0.read_to_string(&mut text)).await;
-        read.expect("the connection is closed").expect("no reset");
-        text
     }
 
     /// The same as bytes; what came before a reset counts as well.
