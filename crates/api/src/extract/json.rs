@@ -40,6 +40,7 @@ fn invalid<'a, T: Deserialize<'a>>(text: &'a str, first: &serde_json::Error) -> 
             (path, error.into_inner().to_string())
         }
     };
+    let message = without_text(&message);
     // ` at line 1 column 20` says nothing that the place does not say better.
     let message = message.split(" at line ").next().unwrap_or_default();
     let mut loc = vec!["body".to_owned()];
@@ -56,6 +57,17 @@ fn invalid<'a, T: Deserialize<'a>>(text: &'a str, first: &serde_json::Error) -> 
         msg,
         kind: Cow::Borrowed(kind),
     }])
+}
+
+/// Leaves out the text that was found, as in `invalid type: string "…", expected a map`: it may be
+/// a secret in the wrong place.
+fn without_text(message: &str) -> Cow<'_, str> {
+    let found = message.split_once(" string \"");
+    let parts = found.and_then(|(what, rest)| Some((what, rest.rsplit_once("\", expected ")?.1)));
+    match parts {
+        Some((what, expected)) => format!("{what} string, expected {expected}").into(),
+        None => message.into(),
+    }
 }
 
 fn missing_field(message: &str) -> Option<&str> {

@@ -32,6 +32,26 @@ async fn unknown_paths_and_methods_have_the_shape_too() {
     options.expect_problem(405, "method_not_allowed");
 }
 
+/// What stands in the wrong place may be a secret.
+#[tokio::test(start_paused = true)]
+async fn a_text_of_the_wrong_type_is_not_repeated() {
+    let api = TestApi::new().await;
+    api.acme().await;
+    let secret = r#"a secret\", expected at line 1"#;
+
+    for body in [
+        format!(r#"{{"url": "https://example.com/", "headers": "{secret}"}}"#),
+        format!(r#"{{"url": "https://example.com/", "disabled": "{secret}"}}"#),
+        format!("\"{secret}\""),
+    ] {
+        let answer = api.post("/api/v1/app/acme/endpoint", &body).await;
+        let answer = answer.expect(422).to_string();
+
+        assert!(answer.contains(" string, expected "), "{answer}");
+        assert!(!answer.contains("secret"), "{answer}");
+    }
+}
+
 #[tokio::test]
 async fn the_cause_of_a_fault_of_ours_never_leaves() {
     let cause = || std::future::ready(ApiError::Internal("disk sda1 is on fire".into()));
