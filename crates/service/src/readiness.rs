@@ -32,9 +32,10 @@ impl Service {
 
     /// Says whether this server should be sent requests.
     ///
-    /// The check writes to the store. Anybody may ask, so an answer counts for a second.
+    /// The check writes to the store. Anybody may ask, so an answer counts for a while: half of
+    /// the second within which a full disk has to show.
     pub async fn ready(&self) -> Result<(), NotReady> {
-        const STAY: Duration = Duration::from_secs(1);
+        const STAY: Duration = Duration::from_millis(500);
         if self.0.stopping.load(Relaxed) {
             return Err(NotReady::ShuttingDown);
         }
