@@ -158,7 +158,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
                 ))
             })
         }
-        Command::Openapi => say(&api::openapi_json()),
+        Command::Openapi => say(api::openapi_json().trim_end()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
