@@ -22,7 +22,7 @@ use engine::{InHand, Suspects};
 const IN_HAND: &str = "in-hand";
 const LAST: &str = "crashes";
 /// Ends later than this after their start are not part of a loop.
-const LOOP: Duration = Duration::from_secs(60);
+const LOOP: Duration = Duration::from_mins(1);
 /// One delivery in hand: the keys of endpoint and message.
 const SLOT: usize = 16;
 

@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(policy.next(1, Outcome::Accepted, NOW, 0.5), Next::Succeed);
         assert_eq!(policy.next(1, rejected(410, None), NOW, 0.5), Next::Disable);
         assert_eq!(policy.next(9, Outcome::NoResponse, NOW, 0.0), {
-            Next::RetryAt(NOW.plus(Duration::from_secs(86_400)))
+            Next::RetryAt(NOW.plus(Duration::from_hours(24)))
         });
         assert_eq!(
             policy.next(10, Outcome::NoResponse, NOW, 0.5),
