@@ -175,7 +175,7 @@ mod tests {
         connections.park(EndpointKey(1), Box::new(Named(12)), Duration::from_secs(1));
         connections.park(EndpointKey(1), Box::new(Named(13)), Duration::from_secs(40));
 
-        connections.sweep(Duration::from_secs(60));
+        connections.sweep(Duration::from_mins(1));
 
         assert_eq!(connections.count(), 1);
         assert_eq!(name(connections.take(EndpointKey(1))), Some(13));

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use domain::{ApplicationKey, EndpointId, EndpointKey, ShardId, Subscription, TargetUrl, UrlKey};
+use domain::{
+    ApplicationKey, EndpointId, EndpointKey, MessageKey, ShardId, Subscription, TargetUrl, UrlKey,
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use store::{Application, Endpoint};
 use vault::Vault;
@@ -26,6 +28,8 @@ pub(crate) struct Destination {
     /// Disabled or deleted: its pending deliveries are canceled.
     pub(crate) gone: bool,
     pub(crate) paused: bool,
+    /// A delivery of a message up to this one may have been canceled; the store knows.
+    pub(crate) canceled_through: Option<MessageKey>,
     pub(crate) version: u64,
     /// The endpoint's own headers, sent as they are.
     pub(crate) headers: HeaderMap,
@@ -47,6 +51,7 @@ impl Destination {
             application_rate: endpoint.application_throttle_rate,
             gone: endpoint.disabled.is_some() || endpoint.deleted.is_some(),
             paused: endpoint.paused,
+            canceled_through: endpoint.canceled_through,
             version: endpoint.version,
             headers: open_headers(endpoint, vault).unwrap_or_default(),
             signer: Signer::open(endpoint, vault),

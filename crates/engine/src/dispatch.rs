@@ -1,23 +1,30 @@
 //! Brings deliveries to their lanes, and lanes to their turn.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::EndpointKey;
 use store::Claim;
 use tokio::sync::mpsc;
 
 use crate::destination::Destination;
+use crate::fan_out;
 use crate::intake::Committed;
 use crate::lane::Job;
 use crate::lanes::Claiming;
 use crate::sender;
 use crate::shared::{Notice, Shared};
 
+/// Endpoints read from the store at once.
+const AT_ONCE: usize = 500;
+/// How long to wait before what could not be read is read again.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// Takes notices until the engine is gone.
 pub(crate) async fn run(shared: Arc<Shared>, mut notices: mpsc::Receiver<Notice>) {
-    const AT_ONCE: usize = 64;
-    let mut batch = Vec::with_capacity(AT_ONCE);
-    while notices.recv_many(&mut batch, AT_ONCE).await > 0 {
+    const NOTICES: usize = 64;
+    let mut batch = Vec::with_capacity(NOTICES);
+    while notices.recv_many(&mut batch, NOTICES).await > 0 {
         for notice in batch.drain(..) {
             match notice {
                 Notice::Committed(committed) => arrive(&shared, committed),
@@ -40,17 +47,7 @@ fn arrive(shared: &Arc<Shared>, committed: Committed) {
     let mut lanes = shared.lanes();
     for message in committed.messages {
         if message.destinations.len() > store::FAN_OUT_INLINE {
-            let (id, destinations) = (message.id, message.destinations);
-            let delayed = message.delayed;
-            tokio::spawn(crate::fan_out::expand(
-                Arc::clone(shared),
-                crate::fan_out::Wide {
-                    id,
-                    envelope: message.envelope,
-                    delayed,
-                    destinations,
-                },
-            ));
+            fan_out::begin(shared, message);
             continue;
         }
         for destination in &message.destinations {
@@ -64,9 +61,6 @@ fn arrive(shared: &Arc<Shared>, committed: Committed) {
                 .map(|envelope| Job::first(Arc::clone(envelope), message.due));
             lanes.arrive(destination, job, committed.commit, now);
         }
-        if message.delayed {
-            shared.times_moved.notify_one();
-        }
     }
 }
 
@@ -74,13 +68,13 @@ fn arrive(shared: &Arc<Shared>, committed: Committed) {
 pub(crate) fn pump(shared: &Arc<Shared>) {
     let (starts, claims, moved) = {
         let mut lanes = shared.lanes();
-        let before = lanes.next_times();
         let starts = lanes.starts(shared.monotonic());
         let claims = lanes.claims();
-        (starts, claims, lanes.next_times() != before)
+        (starts, claims, lanes.times_moved())
     };
     for start in starts {
-        tokio::spawn(sender::work(Arc::clone(shared), start));
+        // Boxed, because spawning copies what it is given, and this is some kilobytes.
+        tokio::spawn(Box::pin(sender::work(Arc::clone(shared), start)));
     }
     for claiming in claims {
         tokio::spawn(claim(Arc::clone(shared), claiming));
@@ -104,7 +98,7 @@ async fn claim(shared: Arc<Shared>, claiming: Claiming) {
     let answer = shared.store.claim(claim).await;
     if let Err(error) = &answer {
         tracing::warn!(endpoint.id = %destination.id, %error, "Due deliveries cannot be read");
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        tokio::time::sleep(AGAIN_AFTER).await;
     }
     let commit = shared.store.commit_number();
     let now = shared.monotonic();
@@ -114,39 +108,60 @@ async fn claim(shared: Arc<Shared>, claiming: Claiming) {
     pump(&shared);
 }
 
-/// Reads changed endpoints again and lets their lanes adopt the change.
+/// Reads changed endpoints again and lets their lanes adopt the change, however often it has to
+/// be tried.
 pub(crate) async fn reload(shared: &Arc<Shared>, keys: Vec<EndpointKey>) {
-    const AT_ONCE: usize = 500;
+    let mut left = read_again(shared, keys).await;
+    if left.is_empty() {
+        return;
+    }
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        while !left.is_empty() {
+            tokio::time::sleep(AGAIN_AFTER).await;
+            left = read_again(&shared, left).await;
+        }
+    });
+}
+
+/// Returns those that could not be read.
+async fn read_again(shared: &Arc<Shared>, keys: Vec<EndpointKey>) -> Vec<EndpointKey> {
+    let mut left = Vec::new();
     for keys in keys.chunks(AT_ONCE) {
+        // What is read now has every commit up to this one.
+        let commit = shared.store.commit_number();
         match shared.store.endpoints_by_key(keys).await {
             Ok(endpoints) => {
                 let now = shared.monotonic();
                 for endpoint in &endpoints {
                     let destination = Destination::new(endpoint, &shared.vault);
-                    shared.lanes().adopt(destination, now);
+                    shared.lanes().adopt(destination, commit, now);
                 }
             }
-            Err(error) => tracing::warn!(%error, "Changed endpoints cannot be read"),
+            Err(error) => {
+                tracing::warn!(%error, "Changed endpoints cannot be read; trying again");
+                left.extend_from_slice(keys);
+            }
         }
     }
     pump(shared);
+    left
 }
 
 /// Wakes the lanes of destinations that have something due in the store, reading those that are
 /// not in memory.
 pub(crate) async fn wake(shared: &Arc<Shared>, keys: &[EndpointKey], commit: u64) {
-    const AT_ONCE: usize = 500;
     let now = shared.monotonic();
-    let (known, unknown): (Vec<_>, Vec<_>) = {
-        let lanes = shared.lanes();
-        keys.iter()
-            .map(|key| lanes.destination(*key).ok_or(*key))
-            .partition(Result::is_ok)
-    };
-    for destination in known.into_iter().flatten() {
-        shared.lanes().wake(&destination, commit, now);
+    let mut unknown = Vec::new();
+    {
+        let mut lanes = shared.lanes();
+        for key in keys {
+            match lanes.destination(*key) {
+                Some(destination) => lanes.wake(&destination, commit, now),
+                None => unknown.push(*key),
+            }
+        }
     }
-    let unknown: Vec<_> = unknown.into_iter().filter_map(Result::err).collect();
     for keys in unknown.chunks(AT_ONCE) {
         match shared.store.endpoints_by_key(keys).await {
             Ok(endpoints) => {
@@ -157,8 +172,14 @@ pub(crate) async fn wake(shared: &Arc<Shared>, keys: &[EndpointKey], commit: u64
                     }
                 }
             }
-            // The sweep comes by again.
-            Err(error) => tracing::warn!(%error, "Destinations with due work cannot be read"),
+            Err(error) => {
+                tracing::warn!(%error, "Destinations with due work cannot be read; trying again");
+                let again = shared.schedule_now().plus(AGAIN_AFTER);
+                let mut lanes = shared.lanes();
+                for key in keys {
+                    lanes.due_later(*key, again);
+                }
+            }
         }
     }
     pump(shared);

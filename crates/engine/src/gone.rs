@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use domain::{DisabledReason, EndpointKey};
+use domain::{DisabledReason, EndpointKey, UrlKey};
 use store::{EndpointChange, EndpointRef};
 
 use crate::shared::Shared;
 
 /// Disables an endpoint whose 410 is recorded; what else is pending there is canceled by it.
-pub(crate) async fn disable(shared: Arc<Shared>, key: EndpointKey) {
-    let Some(destination) = shared.lanes().destination(key) else {
+///
+/// An answer from an address that is not the endpoint's any more says nothing about it.
+pub(crate) async fn disable(shared: Arc<Shared>, key: EndpointKey, url: UrlKey) {
+    let destination = shared.lanes().destination(key);
+    let Some(destination) = destination.filter(|destination| destination.url_key == url) else {
         return;
     };
     let change = EndpointChange {

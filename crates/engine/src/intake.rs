@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use domain::{MessageId, Timestamp};
 use store::{NewMessage, Payload, Publish, PublishOutcome, PublishedMessage};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::destination::{Destination, Routes};
 use crate::memory::Envelope;
@@ -21,6 +21,31 @@ pub(crate) struct Waiting {
     /// What the lanes need of each message once it is durable.
     prepared: Vec<Prepared>,
     answer: oneshot::Sender<Result<PublishOutcome, store::Error>>,
+    bytes: WaitingBytes,
+}
+
+/// Payload bytes that count as waiting until this is dropped, whether the caller stays or not.
+struct WaitingBytes {
+    all: Arc<AtomicUsize>,
+    own: usize,
+}
+
+impl WaitingBytes {
+    /// Counts them, if there is room.
+    fn take(all: &Arc<AtomicUsize>, own: usize, most: usize) -> Option<Self> {
+        let before = all.fetch_add(own, Ordering::Relaxed);
+        let taken = Self {
+            all: Arc::clone(all),
+            own,
+        };
+        (before == 0 || before + own <= most).then_some(taken)
+    }
+}
+
+impl Drop for WaitingBytes {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.own, Ordering::Relaxed);
+    }
 }
 
 /// One message of a publish, for the lanes.
@@ -53,7 +78,7 @@ pub(crate) struct CommittedMessage {
 /// The door of intake: counts what waits, and refuses beyond the bounds.
 pub(crate) struct Door {
     queue: mpsc::Sender<Waiting>,
-    waiting_bytes: AtomicUsize,
+    waiting_bytes: Arc<AtomicUsize>,
 }
 
 impl Door {
@@ -62,10 +87,15 @@ impl Door {
         (
             Self {
                 queue,
-                waiting_bytes: AtomicUsize::new(0),
+                waiting_bytes: Arc::default(),
             },
             receiver,
         )
+    }
+
+    #[cfg(test)]
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes.load(Ordering::Relaxed)
     }
 
     /// Publishes; returns once the messages and their deliveries are durable.
@@ -119,29 +149,22 @@ impl Door {
             .iter()
             .map(|draft| draft.payload.bytes.len())
             .sum();
+        let most = shared.config.intake_waiting_bytes;
+        let bytes =
+            WaitingBytes::take(&self.waiting_bytes, bytes, most).ok_or(PublishError::Busy)?;
         let (answer, outcome) = oneshot::channel();
-        let waiting = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let room = waiting == 0 || waiting + bytes <= shared.config.intake_waiting_bytes;
-        let sent = room
-            && self
-                .queue
-                .try_send(Waiting {
-                    publish,
-                    prepared,
-                    answer,
-                })
-                .is_ok();
-        if !sent {
-            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            return Err(if self.queue.is_closed() {
-                PublishError::ShuttingDown
-            } else {
-                PublishError::Busy
-            });
-        }
-        let outcome = outcome.await;
-        self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        let waiting = Waiting {
+            publish,
+            prepared,
+            answer,
+            bytes,
+        };
+        self.queue.try_send(waiting).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => PublishError::Busy,
+            mpsc::error::TrySendError::Closed(_) => PublishError::ShuttingDown,
+        })?;
         outcome
+            .await
             .map_err(|_| PublishError::ShuttingDown)?
             .map_err(|error| refused(shared, error))
     }
@@ -227,16 +250,34 @@ fn new_message(
     }
 }
 
+/// Batches that may be on their way to the store at once. With one, the store would idle between
+/// its answer and the next batch; what reaches it while it commits becomes one transaction anyway.
+const IN_STORE: usize = 4;
+
 /// Stores batches until the door is closed and everything that waits is answered.
 pub(crate) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Waiting>) {
-    let mut batch = Vec::new();
-    while queue
-        .recv_many(&mut batch, shared.config.intake_batch_max)
-        .await
-        > 0
-    {
-        store_batch(&shared, std::mem::take(&mut batch)).await;
+    let slots = Arc::new(Semaphore::new(IN_STORE));
+    loop {
+        let slot = Arc::clone(&slots)
+            .acquire_owned()
+            .await
+            .expect("it is never closed");
+        let mut batch = Vec::new();
+        if queue
+            .recv_many(&mut batch, shared.config.intake_batch_max)
+            .await
+            == 0
+        {
+            break;
+        }
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move {
+            store_batch(&shared, batch).await;
+            drop(slot);
+        });
     }
+    let all = u32::try_from(IN_STORE).expect("a few");
+    let _ = slots.acquire_many(all).await;
 }
 
 async fn store_batch(shared: &Shared, batch: Vec<Waiting>) {
@@ -247,20 +288,21 @@ async fn store_batch(shared: &Shared, batch: Vec<Waiting>) {
         publish,
         prepared,
         answer,
-        ..
+        bytes,
     } in batch
     {
         publishes.push(publish);
-        waiting.push((prepared, answer));
+        waiting.push((prepared, answer, bytes));
     }
     match shared.store.append(publishes).await {
         Ok(appended) => {
             shared
                 .metrics
                 .commit
-                .observe((shared.monotonic() - began).as_secs_f64());
+                .observe(shared.monotonic().saturating_sub(began).as_secs_f64());
             let mut messages = Vec::new();
-            for ((prepared, answer), outcome) in waiting.into_iter().zip(appended.outcomes) {
+            for ((prepared, answer, _bytes), outcome) in waiting.into_iter().zip(appended.outcomes)
+            {
                 if let PublishOutcome::Stored(stored) = &outcome {
                     committed(shared, prepared, stored, &mut messages);
                 }
@@ -275,7 +317,7 @@ async fn store_batch(shared: &Shared, batch: Vec<Waiting>) {
             }
         }
         Err(error) => {
-            for (_, answer) in waiting {
+            for (_, answer, _bytes) in waiting {
                 let _ = answer.send(Err(error.clone()));
             }
         }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{AttemptNumber, MessageKey, Timestamp, Trigger};
-use store::Claimed;
+use store::{Claimed, DueDelivery};
 
 use crate::EngineConfig;
 use crate::destination::Destination;
@@ -67,6 +67,20 @@ pub(crate) struct ClaimPlan {
     pub(crate) bytes: usize,
 }
 
+/// The lines of lanes that could start an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// Of those that answer.
+    Proven,
+    /// Of those whose attempts may well run out of time.
+    Doubtful,
+}
+
+/// A lane that holds more payload bytes than this holds much.
+const MUCH: usize = 64 * 1024;
+/// What was recorded after a claim is remembered up to this count; a claim brings fewer.
+const RECORDED_MAX: usize = 1_024;
+
 /// One destination's queue.
 #[derive(Debug)]
 pub(crate) struct Lane {
@@ -74,8 +88,8 @@ pub(crate) struct Lane {
     pub(crate) pace: Pace,
     pub(crate) rate: Option<Rate>,
     pub(crate) in_flight: u16,
-    /// It stands in the ring of lanes that could start an attempt.
-    pub(crate) ringed: bool,
+    /// Where it stands in line for an attempt.
+    pub(crate) line: Option<Line>,
     /// When it was last busy, on the monotonic clock.
     pub(crate) touched: Duration,
     /// The earliest due time in the store after now, as far as memory knows.
@@ -101,9 +115,12 @@ pub(crate) struct Lane {
     dropped_commit: u64,
     /// Commits up to this one were covered by a complete claim.
     covered: u64,
-    /// Recorded since the last claim began, asked for arrivals up to `recorded_until`.
-    recorded: HashSet<MessageKey>,
+    /// The attempts recorded since the last claim began, asked about what it brings and about
+    /// arrivals up to `recorded_until`.
+    recorded: HashMap<MessageKey, AttemptNumber>,
     recorded_until: u64,
+    /// A manual attempt is due of what was held when a claim brought it.
+    resent: HashSet<MessageKey>,
     /// What is suspected of crashing the process is not sent by itself.
     suspects: Suspects,
 }
@@ -115,7 +132,7 @@ impl Lane {
             destination,
             pace: Pace::new(config, now),
             in_flight: 0,
-            ringed: false,
+            line: None,
             touched: now,
             next_due: None,
             queue: VecDeque::new(),
@@ -130,8 +147,9 @@ impl Lane {
             arrivals: Vec::new(),
             dropped_commit: 0,
             covered: 0,
-            recorded: HashSet::new(),
+            recorded: HashMap::new(),
             recorded_until: 0,
+            resent: HashSet::new(),
             suspects: Arc::clone(&config.suspects),
         }
     }
@@ -155,7 +173,15 @@ impl Lane {
 
     fn has_room(&self, config: &EngineConfig, budget: &Budget) -> bool {
         let share = config.payload_memory / 8;
-        self.queue.len() < self.queue_max(config) && self.bytes < share && budget.allows(self.bytes)
+        self.queue.len() < self.queue_max(config)
+            && self.bytes < share
+            && budget.allows(self.takes_much())
+    }
+
+    /// Says whether it shares half of the memory with all others that hold much, or may hold it
+    /// for long.
+    pub(crate) const fn takes_much(&self) -> bool {
+        self.bytes > MUCH || self.pace.is_doubtful()
     }
 
     /// A slow destination's deliveries wait in the store, where they cost no memory.
@@ -165,14 +191,27 @@ impl Lane {
         } else if self.pace.is_slow() {
             usize::from(self.pace.window()) * 2
         } else {
-            config.lane_queue_max
+            config.lane_queue_max.min(self.queue_max_by_rate())
         }
+    }
+
+    /// What is sent in two seconds at the most.
+    fn queue_max_by_rate(&self) -> usize {
+        let destination = &self.destination;
+        let rates = [destination.throttle_rate, destination.application_rate];
+        let least = rates.into_iter().flatten().min();
+        least.map_or(usize::MAX, |rate| usize::from(rate.max(1)) * 2)
     }
 
     /// Takes a delivery straight from intake, or leaves it to the store.
     pub(crate) fn arrive(&mut self, job: Job, commit: u64, config: &EngineConfig, budget: &Budget) {
         if self.destination.gone {
             return; // The store knows: it reads as canceled.
+        }
+        // What may be canceled, and what is held back, is the store's to know.
+        if self.destination.paused || Some(job.key()) <= self.destination.canceled_through {
+            self.leave(commit);
+            return;
         }
         if let Some(claim) = self.claim.filter(|claim| claim.after.is_none()) {
             // The claim may or may not have seen this commit: decide when its answer is here.
@@ -194,21 +233,34 @@ impl Lane {
 
     /// Notes a commit whose delivery is in the store only.
     pub(crate) fn leave(&mut self, commit: u64) {
-        self.behind = true;
+        self.fall_behind();
         self.dropped_commit = self.dropped_commit.max(commit);
     }
 
-    /// Notes that the store has something due that memory may not hold.
-    pub(crate) fn wake(&mut self) {
-        self.behind = true;
+    /// Notes that the store has something due, as of this commit, that memory may not hold.
+    pub(crate) fn wake(&mut self, commit: u64) {
+        self.leave(commit);
         self.next_due = None;
+    }
+
+    /// What waits for a destination that is gone is canceled, so its lane has nothing to claim.
+    fn fall_behind(&mut self) {
+        self.behind = !self.destination.gone;
+    }
+
+    /// Makes the next claim one from the start, which alone finds what lies before the cursor.
+    fn start_over(&mut self) {
+        self.fall_behind();
+        self.cursor = None;
+        self.chain = None;
+        self.broken = self.claim.is_some();
     }
 
     fn is_known(&self, job: &Job, commit: u64) -> bool {
         let key = job.key();
         commit <= self.covered
             || self.held.contains_key(&key)
-            || (commit <= self.recorded_until && self.recorded.contains(&key))
+            || (commit <= self.recorded_until && self.recorded.contains_key(&key))
     }
 
     fn push(&mut self, job: Job) {
@@ -224,15 +276,12 @@ impl Lane {
         }
     }
 
-    /// Begins a claim when one is due: the lane is behind, half empty, and memory allows.
-    pub(crate) fn plan_claim(
-        &mut self,
-        config: &EngineConfig,
-        budget: &Budget,
-    ) -> Option<ClaimPlan> {
+    /// Begins a claim when one is due: the lane is behind and half empty. The caller sees to it
+    /// that memory allows it.
+    pub(crate) fn plan_claim(&mut self, config: &EngineConfig) -> Option<ClaimPlan> {
         let most = self.queue_max(config);
         let due = self.behind && self.claim.is_none() && self.queue.len() <= most / 2;
-        if !due || self.destination.gone || self.destination.paused || !budget.allows(self.bytes) {
+        if !due || self.destination.gone || self.destination.paused {
             return None;
         }
         // A claim from the start also reads what is held already, so it needs room for that.
@@ -253,7 +302,13 @@ impl Lane {
     }
 
     /// Takes the answer to a claim. `commit` is the store's current commit number.
-    pub(crate) fn claimed(&mut self, answer: Claimed, commit: u64, budget: &Arc<Budget>) {
+    pub(crate) fn claimed(
+        &mut self,
+        answer: Claimed,
+        commit: u64,
+        config: &EngineConfig,
+        budget: &Arc<Budget>,
+    ) {
         let Some(plan) = self.claim.take() else {
             return;
         };
@@ -269,8 +324,7 @@ impl Lane {
             self.cursor = None;
         }
         for due in answer.deliveries {
-            let key = due.message.key();
-            if self.held.contains_key(&key) || self.recorded.contains(&key) {
+            if self.is_in_hand(&due) {
                 continue;
             }
             self.push(Job {
@@ -297,6 +351,32 @@ impl Lane {
                 self.push(job);
             }
         }
+        // The destination may have changed since the claim began.
+        if self.destination.gone || self.destination.paused {
+            self.shed(0);
+        } else if self.pace.is_open() || self.pace.is_slow() {
+            self.shed(self.queue_max(config));
+        }
+    }
+
+    /// Says whether a delivery that a claim found is in memory, or was until its outcome was
+    /// recorded after the claim had begun.
+    fn is_in_hand(&mut self, due: &DueDelivery) -> bool {
+        let key = due.message.key();
+        let manual = due.trigger == Trigger::Manual;
+        if self.held.contains_key(&key) {
+            if manual {
+                self.resent.insert(key);
+            }
+            return true;
+        }
+        // With as many attempts as were recorded it is due again.
+        let recorded = self.recorded.get(&key);
+        let before = recorded.is_some_and(|number| due.attempts < *number);
+        if before && manual {
+            self.start_over();
+        }
+        before
     }
 
     /// Notes that a claim could not be made.
@@ -305,7 +385,7 @@ impl Lane {
         self.chain = None;
         self.cursor = None;
         self.broken = false;
-        self.behind = true;
+        self.fall_behind();
         for (_, commit) in std::mem::take(&mut self.arrivals) {
             self.leave(commit);
         }
@@ -318,11 +398,16 @@ impl Lane {
         Some(job)
     }
 
-    /// Forgets deliveries whose outcome is durable.
-    pub(crate) fn recorded(&mut self, key: MessageKey) {
+    /// Forgets a delivery, the outcome of whose attempt is durable.
+    pub(crate) fn recorded(&mut self, key: MessageKey, number: AttemptNumber) {
         self.release(key);
-        if self.claim.is_some() {
-            self.recorded.insert(key);
+        // What the last claim has seen beyond what it covers may not have arrived yet.
+        let edge = self.covered < self.recorded_until && self.recorded.len() < RECORDED_MAX;
+        if self.claim.is_some() || edge {
+            self.recorded.insert(key, number);
+        }
+        if !self.resent.is_empty() && self.resent.remove(&key) {
+            self.start_over();
         }
     }
 
@@ -334,10 +419,7 @@ impl Lane {
             };
             self.bytes -= job.envelope.cost();
             self.release(job.key());
-            self.behind = true;
-            self.cursor = None;
-            self.chain = None;
-            self.broken = self.claim.is_some();
+            self.start_over();
         }
     }
 
@@ -345,24 +427,29 @@ impl Lane {
         self.held_bytes -= self.held.remove(&key).unwrap_or_default();
     }
 
-    /// Adopts changed settings.
-    pub(crate) fn adopt(&mut self, destination: Arc<Destination>) {
+    /// Adopts changed settings, which the store has had since this commit or an earlier one.
+    pub(crate) fn adopt(&mut self, destination: Arc<Destination>, commit: u64) {
         if self.rate.as_ref().map(Rate::per_second) != destination.throttle_rate {
             self.rate = destination.throttle_rate.map(Rate::new);
         }
-        if destination.gone || destination.paused {
+        let canceled = destination.canceled_through != self.destination.canceled_through;
+        if destination.gone || destination.paused || canceled {
             self.shed(0);
         }
-        if destination.gone {
+        let changed = destination.version != self.destination.version;
+        self.destination = destination;
+        if self.destination.gone {
             self.behind = false;
             self.next_due = None;
+        } else if changed {
+            // Claims may have been told otherwise, and arrivals turned away, by what was before.
+            self.leave(commit);
         }
-        self.destination = destination;
     }
 }
 
 /// Returns the earlier of two times that may be unknown.
-pub(crate) fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+pub(crate) fn earliest<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (one, other) => one.or(other),

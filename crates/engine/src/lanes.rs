@@ -4,12 +4,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{ApplicationKey, EndpointKey, MessageKey, Timestamp};
+use domain::{ApplicationKey, AttemptNumber, EndpointKey, MessageKey, Timestamp};
 use store::{AfterAttempt, AttemptRecord, Claimed};
 
 use crate::EngineConfig;
+use crate::behind::{Behind, Room};
 use crate::destination::Destination;
-use crate::lane::{ClaimPlan, Job, Lane, earliest};
+use crate::lane::{ClaimPlan, Job, Lane, Line, earliest};
 use crate::memory::Budget;
 use crate::pace::{Health, Permit, Rate};
 use crate::ring::Ring;
@@ -32,6 +33,15 @@ pub(crate) struct Ended {
     pub(crate) doubtful: bool,
 }
 
+/// An attempt whose outcome is durable.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settled {
+    pub(crate) endpoint: EndpointKey,
+    pub(crate) message: MessageKey,
+    pub(crate) number: AttemptNumber,
+    pub(crate) then: AfterAttempt,
+}
+
 /// A claim to make.
 #[derive(Debug)]
 pub(crate) struct Claiming {
@@ -45,6 +55,8 @@ pub(crate) struct Lanes {
     config: Arc<EngineConfig>,
     budget: Arc<Budget>,
     lanes: HashMap<EndpointKey, Lane>,
+    /// Settings that changed while there was no lane: what makes one may have read older ones.
+    changed: HashMap<EndpointKey, Arc<Destination>>,
     /// Destinations with work later on, of which nothing else is in memory.
     dormant: HashMap<EndpointKey, Timestamp>,
     application_rates: HashMap<ApplicationKey, Rate>,
@@ -53,10 +65,14 @@ pub(crate) struct Lanes {
     doubtful_ring: Ring,
     /// Lanes that may start an attempt at a known time, on the monotonic clock.
     wakes: BTreeSet<(Duration, EndpointKey)>,
+    /// Applications whose rate lets the next of their lanes start at a known time.
+    rests: BTreeSet<(Duration, ApplicationKey)>,
     /// Destinations with something due in the store at a known time, on the schedule clock.
     dues: BTreeSet<(Timestamp, EndpointKey)>,
+    /// The times that the scheduler was told last.
+    told: (Option<Duration>, Option<Timestamp>),
     /// Lanes that may want to claim.
-    behind: BTreeSet<EndpointKey>,
+    behind: Behind,
     claims: usize,
     in_flight: usize,
     doubtful_in_flight: usize,
@@ -64,8 +80,6 @@ pub(crate) struct Lanes {
     ended: Vec<AttemptRecord>,
     /// Ended, not yet durable; those handed to the recorder included.
     unrecorded: usize,
-    /// When to look again for what has waited too long, on the monotonic clock.
-    next_give_up: Duration,
     /// The store cannot record: nothing new is sent.
     pub(crate) blocked: bool,
     /// The engine is stopping: nothing new is sent.
@@ -78,19 +92,21 @@ impl Lanes {
             config,
             budget,
             lanes: HashMap::new(),
+            changed: HashMap::new(),
             dormant: HashMap::new(),
             application_rates: HashMap::new(),
             ring: Ring::default(),
             doubtful_ring: Ring::default(),
             wakes: BTreeSet::new(),
+            rests: BTreeSet::new(),
             dues: BTreeSet::new(),
-            behind: BTreeSet::new(),
+            told: (None, None),
+            behind: Behind::new(),
             claims: 0,
             in_flight: 0,
             doubtful_in_flight: 0,
             ended: Vec::new(),
             unrecorded: 0,
-            next_give_up: Duration::ZERO,
             blocked: false,
             stopping: false,
         }
@@ -108,6 +124,9 @@ impl Lanes {
     ) {
         let (config, budget) = (Arc::clone(&self.config), Arc::clone(&self.budget));
         let lane = self.lane(destination, now);
+        if lane.destination.version < destination.version {
+            lane.adopt(Arc::clone(destination), commit);
+        }
         match job {
             Some(job) => lane.arrive(job, commit, &config, &budget),
             None => lane.leave(commit),
@@ -117,25 +136,20 @@ impl Lanes {
 
     /// Makes the lane of a destination that has something due in the store.
     pub(crate) fn wake(&mut self, destination: &Arc<Destination>, commit: u64, now: Duration) {
-        let lane = self.lane(destination, now);
-        lane.wake();
-        lane.leave(commit);
+        self.lane(destination, now).wake(commit);
         self.consider(destination.key, now);
     }
 
     /// Notes work that is due later; its lane need not exist until then.
     pub(crate) fn due_later(&mut self, key: EndpointKey, due: Timestamp) {
-        let before = match self.lanes.get_mut(&key) {
-            Some(lane) => lane
-                .next_due
-                .replace(earliest(lane.next_due, Some(due)).unwrap_or(due)),
-            None => {
-                let before = self.dormant.get(&key).copied();
-                self.dormant
-                    .insert(key, earliest(before, Some(due)).unwrap_or(due));
-                before
-            }
-        };
+        let known = self.lanes.get(&key).map(|lane| lane.next_due);
+        let before = known.unwrap_or_else(|| self.dormant.get(&key).copied());
+        let first = earliest(before, Some(due)).unwrap_or(due);
+        if let Some(lane) = self.lanes.get_mut(&key) {
+            lane.next_due = Some(first);
+        } else {
+            self.dormant.insert(key, first);
+        }
         if before.is_none_or(|before| due < before) {
             if let Some(before) = before {
                 self.dues.remove(&(before, key));
@@ -145,13 +159,18 @@ impl Lanes {
     }
 
     /// Takes the destinations that became due. Those in memory are woken; the others are
-    /// returned, to be read from the store and woken then.
-    pub(crate) fn take_due(&mut self, schedule: Timestamp, now: Duration) -> Vec<EndpointKey> {
+    /// returned, to be read from the store and woken then. `commit` is the store's current one.
+    pub(crate) fn take_due(
+        &mut self,
+        schedule: Timestamp,
+        commit: u64,
+        now: Duration,
+    ) -> Vec<EndpointKey> {
         let mut unknown = Vec::new();
         while let Some(&(due, key)) = self.dues.first().filter(|(due, _)| *due <= schedule) {
             self.dues.remove(&(due, key));
             if let Some(lane) = self.lanes.get_mut(&key) {
-                lane.wake();
+                lane.wake(commit);
                 self.consider(key, now);
             } else if self.dormant.remove(&key).is_some() {
                 unknown.push(key);
@@ -160,11 +179,13 @@ impl Lanes {
         unknown
     }
 
-    /// Says whether a destination needs no look at the store: its lane knows of its leftovers.
-    pub(crate) fn knows(&self, key: EndpointKey) -> bool {
-        self.lanes
-            .get(&key)
-            .is_some_and(|lane| lane.is_behind() || lane.is_claiming())
+    /// Says whether a destination needs no look at the store: its lane knows of its leftovers,
+    /// and gets another look here.
+    pub(crate) fn knows(&mut self, key: EndpointKey, now: Duration) -> bool {
+        let lane = self.lanes.get(&key);
+        let knows = lane.is_some_and(|lane| lane.is_behind() || lane.is_claiming());
+        self.consider(key, now);
+        knows
     }
 
     /// Returns a destination's settings, if its lane is in memory.
@@ -183,23 +204,23 @@ impl Lanes {
             .collect()
     }
 
-    /// Adopts changed settings of a destination that is in memory.
-    pub(crate) fn adopt(&mut self, destination: Destination, now: Duration) {
-        let key = destination.key;
-        let Some(lane) = self.lanes.get_mut(&key) else {
+    /// Adopts changed settings of a destination, as of this commit or an earlier one.
+    pub(crate) fn adopt(&mut self, destination: Destination, commit: u64, now: Duration) {
+        const CHANGED_MAX: usize = 1_024;
+        let (key, destination) = (destination.key, Arc::new(destination));
+        let Some(lane) = self.lanes.get(&key) else {
+            if self.changed.len() >= CHANGED_MAX {
+                self.changed.clear();
+            }
+            self.changed.insert(key, destination);
             return;
         };
         if lane.destination.version > destination.version {
             return;
         }
         self.limit_application(&destination);
-        let Some(lane) = self.lanes.get_mut(&key) else {
-            return;
-        };
-        let held_back = lane.destination.paused && !destination.paused;
-        lane.adopt(Arc::new(destination));
-        if held_back {
-            lane.wake();
+        if let Some(lane) = self.lanes.get_mut(&key) {
+            lane.adopt(destination, commit);
         }
         self.consider(key, now);
     }
@@ -226,13 +247,15 @@ impl Lanes {
     fn lane(&mut self, destination: &Arc<Destination>, now: Duration) -> &mut Lane {
         let key = destination.key;
         if !self.lanes.contains_key(&key) {
-            self.limit_application(destination);
-        }
-        let lane = self.lanes.entry(key).or_insert_with(|| {
-            let mut lane = Lane::new(Arc::clone(destination), &self.config, now);
+            let newer = self.changed.remove(&key);
+            let newer = newer.filter(|changed| changed.version > destination.version);
+            let destination = newer.unwrap_or_else(|| Arc::clone(destination));
+            self.limit_application(&destination);
+            let mut lane = Lane::new(destination, &self.config, now);
             lane.next_due = self.dormant.remove(&key);
-            lane
-        });
+            self.lanes.insert(key, lane);
+        }
+        let lane = self.lanes.get_mut(&key).expect("it was made just now");
         lane.touched = now;
         lane
     }
@@ -246,39 +269,45 @@ impl Lanes {
             && self.in_flight + self.unrecorded < self.config.in_flight_max
     }
 
+    /// At least one attempt, or nothing would ever be known of a new destination.
     fn doubtful_has_room(&self) -> bool {
-        self.doubtful_in_flight < self.config.in_flight_max / 2
+        self.doubtful_in_flight < self.config.in_flight_max.div_ceil(2)
     }
 
     fn permit(&self, lane: &Lane, now: Duration) -> Permit {
         let permit = lane.pace.permit(&self.config, lane.in_flight, now);
-        if permit != Permit::Yes {
-            return permit;
-        }
-        let application = self.application_rates.get(&lane.destination.application);
-        let ready = [lane.rate.as_ref(), application]
-            .into_iter()
-            .flatten()
-            .map(Rate::ready_at);
-        match ready.max() {
-            Some(at) if at > now => Permit::At(at),
-            _ => Permit::Yes,
+        match lane.rate.as_ref().map(Rate::ready_at) {
+            Some(at) if permit == Permit::Yes && at > now => Permit::At(at),
+            _ => permit,
         }
     }
 
-    /// Puts a lane where its state says: in the ring, among the wakes, among those behind.
+    /// Returns when the rate of an application allows the next attempt, if that is later.
+    fn rests_until(&self, application: ApplicationKey, now: Duration) -> Option<Duration> {
+        let at = self.application_rates.get(&application)?.ready_at();
+        (at > now).then_some(at)
+    }
+
+    /// Puts a lane where its state says: in a ring, among the wakes, among those behind.
     fn consider(&mut self, key: EndpointKey, now: Duration) {
         let Some(lane) = self.lanes.get(&key) else {
             return;
         };
         if lane.is_behind() {
-            self.behind.insert(key);
+            self.behind.insert(key, lane.takes_much());
         }
         if let Some(due) = lane.next_due {
             self.dues.insert((due, key));
         }
-        let (destination, doubtful) = (&lane.destination, lane.pace.is_doubtful());
-        if lane.ringed || lane.queued() == 0 || destination.paused || destination.gone {
+        let destination = &lane.destination;
+        let line = if lane.pace.is_doubtful() {
+            Line::Doubtful
+        } else {
+            Line::Proven
+        };
+        // One that has proven itself while it stood among the doubtful ones changes the line.
+        let stands = lane.line == Some(line) || lane.line == Some(Line::Proven);
+        if stands || lane.queued() == 0 || destination.paused || destination.gone {
             return;
         }
         match self.permit(lane, now) {
@@ -287,16 +316,13 @@ impl Lanes {
                 self.wakes.insert((at, key));
             }
             Permit::Yes => {
-                let ring = if doubtful {
-                    &mut self.doubtful_ring
-                } else {
-                    &mut self.ring
+                let ring = match line {
+                    Line::Doubtful => &mut self.doubtful_ring,
+                    Line::Proven => &mut self.ring,
                 };
                 ring.push(destination.application, key);
-                self.lanes
-                    .get_mut(&key)
-                    .expect("it was there just now")
-                    .ringed = true;
+                let lane = self.lanes.get_mut(&key);
+                lane.expect("it was there just now").line = Some(line);
             }
         }
     }
@@ -307,34 +333,71 @@ impl Lanes {
             self.wakes.remove(&(at, key));
             self.consider(key, now);
         }
+        while let Some(&(at, application)) = self.rests.first().filter(|(at, _)| *at <= now) {
+            self.rests.remove(&(at, application));
+            self.ring.resume(application);
+            self.doubtful_ring.resume(application);
+        }
     }
 
     /// Returns the attempts that may start now, in fair order.
     pub(crate) fn starts(&mut self, now: Duration) -> Vec<Start> {
         let mut starts = Vec::new();
         while self.has_room() {
-            let doubtful = self
-                .doubtful_has_room()
-                .then(|| self.doubtful_ring.pop())
-                .flatten();
-            let Some(key) = doubtful.or_else(|| self.ring.pop()) else {
+            let Some((key, line)) = self.next_in_line(now) else {
                 break;
             };
-            if let Some(lane) = self.lanes.get_mut(&key) {
-                lane.ringed = false;
+            let Some(lane) = self.lanes.get_mut(&key) else {
+                continue;
+            };
+            if lane.line != Some(line) {
+                continue; // It stands in the other line by now, or has had its turn there.
             }
-            if let Some(start) = self.start(key, now) {
-                starts.push(start);
+            lane.line = None;
+            let doubtful = lane.pace.is_doubtful();
+            if !doubtful || self.doubtful_has_room() {
+                starts.extend(self.start(key, now));
             }
             self.consider(key, now);
         }
         starts
     }
 
+    /// Takes the lane whose turn it is, passing by applications that must rest.
+    fn next_in_line(&mut self, now: Duration) -> Option<(EndpointKey, Line)> {
+        loop {
+            let line = if self.doubtful_has_room() && !self.doubtful_ring.is_empty() {
+                Line::Doubtful
+            } else {
+                Line::Proven
+            };
+            let ring = match line {
+                Line::Doubtful => &self.doubtful_ring,
+                Line::Proven => &self.ring,
+            };
+            let application = ring.next_application()?;
+            let rest = self.rests_until(application, now);
+            let ring = match line {
+                Line::Doubtful => &mut self.doubtful_ring,
+                Line::Proven => &mut self.ring,
+            };
+            match rest {
+                None => return ring.pop().map(|key| (key, line)),
+                Some(at) => {
+                    ring.rest();
+                    self.rests.insert((at, application));
+                }
+            }
+        }
+    }
+
     fn start(&mut self, key: EndpointKey, now: Duration) -> Option<Start> {
         let lane = self.lanes.get(&key)?;
-        if lane.destination.gone || lane.destination.paused || self.permit(lane, now) != Permit::Yes
-        {
+        let destination = &lane.destination;
+        if destination.gone || destination.paused || self.permit(lane, now) != Permit::Yes {
+            return None;
+        }
+        if self.rests_until(destination.application, now).is_some() {
             return None;
         }
         let lane = self.lanes.get_mut(&key)?;
@@ -355,7 +418,7 @@ impl Lanes {
         let doubtful = lane.pace.is_doubtful();
         self.doubtful_in_flight += usize::from(doubtful);
         if lane.is_behind() {
-            self.behind.insert(key);
+            self.behind.insert(key, lane.takes_much());
         }
         Some(Start {
             destination: Arc::clone(&lane.destination),
@@ -381,8 +444,11 @@ impl Lanes {
         } else if lane.pace.is_slow() {
             lane.shed(usize::from(lane.pace.window()) * 2);
         }
-        let others_wait = !self.ring.is_empty() || !self.doubtful_ring.is_empty();
-        let start = if others_wait || !self.has_room() {
+        let doubtful = lane.pace.is_doubtful();
+        let doubtful_room = self.doubtful_has_room();
+        let others_wait =
+            !self.ring.is_empty() || (doubtful_room && !self.doubtful_ring.is_empty());
+        let start = if others_wait || !self.has_room() || (doubtful && !doubtful_room) {
             None
         } else {
             self.start(key, now)
@@ -396,21 +462,25 @@ impl Lanes {
     /// Returns the claims that should be made now.
     ///
     /// A lane that is behind and gets none (a full queue, a claim under way) is considered again
-    /// by whatever changes that. Only when memory is used up do all of them stay in line.
+    /// by whatever changes that. When memory is used up, they stay in line.
     pub(crate) fn claims(&mut self) -> Vec<Claiming> {
         let mut claims = Vec::new();
-        while self.claims < self.config.claims_max
-            && !self.stopping
-            && !self.blocked
-            && self.budget.allows(0)
-        {
-            let Some(key) = self.behind.pop_first() else {
+        while self.claims < self.config.claims_max && !self.stopping && !self.blocked {
+            let room = Room {
+                little: self.budget.allows(false),
+                much: self.budget.allows(true),
+            };
+            let Some(key) = self.behind.next(room) else {
                 break;
             };
             let Some(lane) = self.lanes.get_mut(&key) else {
                 continue;
             };
-            if let Some(plan) = lane.plan_claim(&self.config, &self.budget) {
+            if lane.takes_much() && !room.much {
+                self.behind.insert(key, true);
+                continue;
+            }
+            if let Some(plan) = lane.plan_claim(&self.config) {
                 self.claims += 1;
                 claims.push(Claiming {
                     destination: Arc::clone(&lane.destination),
@@ -434,7 +504,7 @@ impl Lanes {
             return;
         };
         match answer {
-            Some(answer) => lane.claimed(answer, commit, &self.budget),
+            Some(answer) => lane.claimed(answer, commit, &self.config, &self.budget),
             None => lane.claim_failed(),
         }
         self.consider(key, now);
@@ -456,19 +526,14 @@ impl Lanes {
         std::mem::replace(&mut self.ended, rest)
     }
 
-    /// Forgets a delivery whose outcome is durable.
-    pub(crate) fn recorded(
-        &mut self,
-        key: EndpointKey,
-        message: MessageKey,
-        then: AfterAttempt,
-        now: Duration,
-    ) {
+    /// Forgets a delivery, the outcome of whose attempt is durable.
+    pub(crate) fn recorded(&mut self, settled: Settled, now: Duration) {
+        let key = settled.endpoint;
         self.unrecorded -= 1;
         if let Some(lane) = self.lanes.get_mut(&key) {
-            lane.recorded(message);
+            lane.recorded(settled.message, settled.number);
         }
-        if let AfterAttempt::RetryAt(due) = then {
+        if let AfterAttempt::RetryAt(due) = settled.then {
             self.due_later(key, due);
         }
         self.consider(key, now);
@@ -491,7 +556,16 @@ impl Lanes {
     /// Returns the times of the next wake and the next due delivery.
     pub(crate) fn next_times(&self) -> (Option<Duration>, Option<Timestamp>) {
         let wake = self.wakes.first().map(|(at, _)| *at);
-        (wake, self.dues.first().map(|(due, _)| *due))
+        let rest = self.rests.first().map(|(at, _)| *at);
+        let due = self.dues.first().map(|(due, _)| *due);
+        (earliest(wake, rest), due)
+    }
+
+    /// Says whether the scheduler must look again: one of its times is sooner than it was told.
+    pub(crate) fn times_moved(&mut self) -> bool {
+        let times = self.next_times();
+        let told = std::mem::replace(&mut self.told, times);
+        is_sooner(times.0, told.0) || is_sooner(times.1, told.1)
     }
 
     /// Returns how many attempts are in flight, and how many outcomes are not durable yet.
@@ -499,17 +573,10 @@ impl Lanes {
         (self.in_flight, self.unrecorded)
     }
 
-    /// Returns destinations whose breaker is open, each once per probe interval: what has waited
-    /// too long for them is given up.
-    pub(crate) fn unavailable(&mut self, now: Duration) -> Vec<Arc<Destination>> {
-        let mut unavailable = Vec::new();
-        if now < self.next_give_up {
-            return unavailable;
-        }
-        self.next_give_up = now + self.config.breaker_probe;
+    /// Returns the destinations whose breaker is open.
+    pub(crate) fn unavailable(&self) -> Vec<Arc<Destination>> {
         let open = self.lanes.values().filter(|lane| lane.pace.is_open());
-        unavailable.extend(open.map(|lane| Arc::clone(&lane.destination)));
-        unavailable
+        open.map(|lane| Arc::clone(&lane.destination)).collect()
     }
 
     /// Returns how many lanes exist, how many are behind, and how many have an open breaker.
@@ -522,4 +589,8 @@ impl Lanes {
             .count();
         (self.lanes.len(), behind, open)
     }
+}
+
+fn is_sooner<T: Ord>(time: Option<T>, told: Option<T>) -> bool {
+    time.is_some_and(|time| told.is_none_or(|told| time < told))
 }

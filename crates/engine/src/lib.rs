@@ -13,11 +13,13 @@
 //! - When the store cannot record, nothing new is sent.
 #![warn(missing_docs)]
 
+mod behind;
 mod config;
 mod connections;
 mod destination;
 mod dispatch;
 mod fan_out;
+mod give_up;
 mod gone;
 mod in_hand;
 mod intake;
@@ -211,6 +213,10 @@ impl Loops {
                     Arc::clone(&shared),
                     stop.clone(),
                 ))),
+                AbortOnDropHandle::new(tokio::spawn(give_up::run(
+                    Arc::clone(&shared),
+                    stop.clone(),
+                ))),
                 AbortOnDropHandle::new(tokio::spawn(pruner::run(
                     Arc::clone(&shared),
                     stop.clone(),
@@ -231,7 +237,7 @@ impl Stop {
     /// Starts nothing new, lets attempts in flight end and be recorded, and returns when that is
     /// done or `deadline` has passed. What is still in flight then is sent again after a restart.
     ///
-    /// Returns how many attempts were left in flight.
+    /// Returns how many attempts were left in flight, or have ended and could not be recorded.
     pub async fn stop(&self, deadline: Duration) -> usize {
         const LOOK: Duration = Duration::from_millis(10);
         self.shared.lanes().stopping = true;
@@ -240,7 +246,7 @@ impl Stop {
         let left = loop {
             let (in_flight, unrecorded) = self.shared.lanes().in_hand();
             if in_flight + unrecorded == 0 || tokio::time::Instant::now() >= end {
-                break in_flight;
+                break in_flight + unrecorded;
             }
             tokio::time::sleep(LOOK).await;
         };

@@ -32,17 +32,13 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Says whether a lane that holds `lane_bytes` may take more.
+    /// Says whether a lane may take more.
     ///
-    /// Lanes that hold much share half of the budget; the other half is for those that hold
-    /// little, so a few full lanes never keep the others from getting their first deliveries.
-    pub(crate) fn allows(&self, lane_bytes: usize) -> bool {
-        const MUCH: usize = 64 * 1024;
-        let max = if lane_bytes > MUCH {
-            self.max / 2
-        } else {
-            self.max
-        };
+    /// Lanes that hold much, or may hold it for long, share half of the budget; the other half is
+    /// for those that hold little, so full lanes never keep the others from getting their first
+    /// deliveries.
+    pub(crate) fn allows(&self, much: bool) -> bool {
+        let max = if much { self.max / 2 } else { self.max };
         self.used() < max
     }
 
@@ -127,8 +123,8 @@ mod tests {
             .admit(MessageId::from_bits(1), &payload(5_000))
             .expect("room");
 
-        assert!(!budget.allows(1_000_000), "a full lane stops at half");
-        assert!(budget.allows(0));
+        assert!(!budget.allows(true), "a full lane stops at half");
+        assert!(budget.allows(false));
         let rest = budget.admit(MessageId::from_bits(2), &payload(5_000));
         assert!(budget.admit(MessageId::from_bits(3), &payload(1)).is_none());
         drop((held, rest));

@@ -4,13 +4,14 @@
 //! commit: the store lets them ride along with the next one. A delivery that ended and is not
 //! durable yet stays in its lane's memory, so it is not sent again.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use store::{AttemptRecord, Recorded};
 use tokio_util::sync::CancellationToken;
 
+use crate::lanes::Settled;
 use crate::shared::Shared;
 
 /// Outcomes in one batch at the most.
@@ -34,46 +35,55 @@ pub(crate) async fn run(shared: Arc<Shared>, finished: CancellationToken) {
         }
         let batch = shared.lanes().take_ended(BATCH_MAX);
         if !batch.is_empty() {
-            record(&shared, batch).await;
+            record(&shared, batch, &finished).await;
         }
     }
 }
 
-/// Records one batch, however often it has to be tried: what was sent must not be forgotten.
-async fn record(shared: &Arc<Shared>, batch: Vec<AttemptRecord>) {
+/// Records one batch, however often it has to be tried: what was sent must not be forgotten. Only
+/// when the engine has to end, and the store still refuses, it is left to be sent again.
+async fn record(shared: &Arc<Shared>, batch: Vec<AttemptRecord>, finished: &CancellationToken) {
     let after: Vec<_> = batch
         .iter()
-        .map(|record| (record.endpoint, record.message, record.then))
+        .map(|record| Settled {
+            endpoint: record.endpoint,
+            message: record.message,
+            number: record.number,
+            then: record.then,
+        })
         .collect();
-    let gone: BTreeSet<_> = batch
+    let gone: BTreeMap<_, _> = batch
         .iter()
         .filter(|record| record.http_status == Some(410))
-        .map(|record| record.endpoint)
+        .map(|record| (record.endpoint, record.url))
         .collect();
     loop {
         // The batch is kept for another try; a record is small, its answer's body is shared.
         match shared.store.record(batch.clone()).await {
             Ok(answers) => {
-                shared.set_full(false);
                 let now = shared.monotonic();
                 let mut lanes = shared.lanes();
-                for ((endpoint, message, then), answer) in after.into_iter().zip(answers) {
+                for (settled, answer) in after.into_iter().zip(answers) {
                     if answer == Recorded::Fenced {
-                        tracing::warn!(?endpoint, "Another owner has the shard");
+                        tracing::warn!(endpoint = ?settled.endpoint, "Another owner has the shard");
                     }
-                    lanes.recorded(endpoint, message, then, now);
+                    lanes.recorded(settled, now);
                 }
                 drop(lanes);
-                for endpoint in gone {
-                    tokio::spawn(crate::gone::disable(Arc::clone(shared), endpoint));
+                for (endpoint, url) in gone {
+                    tokio::spawn(crate::gone::disable(Arc::clone(shared), endpoint, url));
                 }
-                shared.times_moved.notify_one();
                 crate::dispatch::pump(shared);
                 return;
             }
             Err(error) => {
-                shared.set_full(error == store::Error::Full);
+                if error == store::Error::Full {
+                    shared.set_full(true);
+                }
                 tracing::warn!(%error, outcomes = batch.len(), "Recording failed; trying again");
+                if finished.is_cancelled() {
+                    return;
+                }
                 tokio::time::sleep(AGAIN_AFTER).await;
             }
         }

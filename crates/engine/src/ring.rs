@@ -1,6 +1,6 @@
 //! Whose turn it is: round robin by application, then by destination.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use domain::{ApplicationKey, EndpointKey};
 
@@ -9,6 +9,8 @@ use domain::{ApplicationKey, EndpointKey};
 pub(crate) struct Ring {
     applications: VecDeque<ApplicationKey>,
     lanes: HashMap<ApplicationKey, VecDeque<EndpointKey>>,
+    /// Applications whose lanes stay in line while it is not their turn.
+    resting: HashSet<ApplicationKey>,
 }
 
 impl Ring {
@@ -16,10 +18,29 @@ impl Ring {
     /// stands here twice.
     pub(crate) fn push(&mut self, application: ApplicationKey, lane: EndpointKey) {
         let lanes = self.lanes.entry(application).or_default();
-        if lanes.is_empty() {
+        if lanes.is_empty() && !self.resting.contains(&application) {
             self.applications.push_back(application);
         }
         lanes.push_back(lane);
+    }
+
+    /// Returns the application whose turn is next.
+    pub(crate) fn next_application(&self) -> Option<ApplicationKey> {
+        self.applications.front().copied()
+    }
+
+    /// Lets the next application rest until it is resumed.
+    pub(crate) fn rest(&mut self) {
+        if let Some(application) = self.applications.pop_front() {
+            self.resting.insert(application);
+        }
+    }
+
+    /// Gives an application that rested its turns again.
+    pub(crate) fn resume(&mut self, application: ApplicationKey) {
+        if self.resting.remove(&application) && self.lanes.contains_key(&application) {
+            self.applications.push_back(application);
+        }
     }
 
     /// Takes the next application's next lane.
@@ -35,6 +56,7 @@ impl Ring {
         lane
     }
 
+    /// Says whether it is nobody's turn; some may rest.
     pub(crate) fn is_empty(&self) -> bool {
         self.applications.is_empty()
     }
@@ -59,5 +81,30 @@ mod tests {
 
         assert_eq!(order, [0, 100, 1, 101, 2, 3]);
         assert!(ring.is_empty());
+    }
+
+    #[test]
+    fn an_application_that_rests_keeps_the_order_of_its_lanes() {
+        let mut ring = Ring::default();
+        for lane in 0..3 {
+            ring.push(ApplicationKey(1), EndpointKey(lane));
+        }
+        ring.push(ApplicationKey(2), EndpointKey(100));
+
+        let first = ring.pop();
+        let next = ring.next_application();
+        ring.rest();
+        ring.rest();
+        ring.push(ApplicationKey(1), EndpointKey(3));
+        let none = ring.pop();
+        ring.resume(ApplicationKey(1));
+        let rest: Vec<_> = std::iter::from_fn(|| ring.pop()).collect();
+
+        assert_eq!(
+            (first, next),
+            (Some(EndpointKey(0)), Some(ApplicationKey(2)))
+        );
+        assert_eq!(none, None);
+        assert_eq!(rest, [EndpointKey(1), EndpointKey(2), EndpointKey(3)]);
     }
 }

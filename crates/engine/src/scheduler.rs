@@ -15,7 +15,7 @@ use crate::shared::Shared;
 /// The longest sleep, so that a step of the wall clock is noticed.
 const POLL: Duration = Duration::from_secs(1);
 /// How long a lane is kept that has nothing to do.
-const FORGET_AFTER: Duration = Duration::from_secs(300);
+const FORGET_AFTER: Duration = Duration::from_mins(5);
 /// Destinations read from the store at once.
 const SWEEP_PAGE: u16 = 1_000;
 
@@ -53,38 +53,13 @@ pub(crate) async fn tick(shared: &Arc<Shared>) {
     let unknown = {
         let mut lanes = shared.lanes();
         lanes.take_wakes(shared.monotonic());
-        lanes.take_due(shared.schedule_now(), shared.monotonic())
+        let commit = shared.store.commit_number();
+        lanes.take_due(shared.schedule_now(), commit, shared.monotonic())
     };
     if unknown.is_empty() {
         crate::dispatch::pump(shared);
     } else {
         crate::dispatch::wake(shared, &unknown, shared.store.commit_number()).await;
-    }
-    give_up(shared).await;
-}
-
-/// Fails deliveries that have waited behind an open breaker for longer than their whole schedule.
-async fn give_up(shared: &Arc<Shared>) {
-    let before = shared.schedule_now().minus(shared.config.retry.patience());
-    let unavailable = shared.lanes().unavailable(shared.monotonic());
-    for destination in unavailable {
-        let give_up = store::GiveUp {
-            destination: destination.key,
-            shard: destination.shard,
-            epoch: shared.epoch(destination.shard),
-            first_due_before: before,
-            reason: domain::FailReason::EndpointUnavailable,
-            rows: shared.config.prune_rows,
-        };
-        match shared.store.give_up(give_up).await {
-            Ok(0) => {}
-            Ok(count) => {
-                shared.metrics.dead_lettered.inc_by(count);
-                let id = destination.id;
-                tracing::warn!(endpoint.id = %id, count, "Endpoint unavailable: given up");
-            }
-            Err(error) => tracing::warn!(%error, "Giving up failed; trying again later"),
-        }
     }
 }
 
@@ -103,11 +78,12 @@ pub(crate) async fn sweep(shared: &Arc<Shared>, overdue: Duration) {
         let limit = shared.schedule_now().minus(overdue);
         let mut forgotten = Vec::new();
         {
+            let now = shared.monotonic();
             let mut lanes = shared.lanes();
             for found in &page {
                 if found.due > shared.schedule_now() {
                     lanes.due_later(found.destination, found.due);
-                } else if found.due <= limit && !lanes.knows(found.destination) {
+                } else if found.due <= limit && !lanes.knows(found.destination, now) {
                     forgotten.push(found.destination);
                 }
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use domain::{ApplicationKey, EndpointKey, Epoch, ShardId, Timestamp};
 use env::{Clock, Egress, Entropy, Ids, ScheduleClock};
 use store::Store;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use vault::Vault;
 
 use crate::EngineConfig;
@@ -71,6 +71,10 @@ pub(crate) struct Shared {
     pub(crate) ended: Notify,
     /// The times that the scheduler waits for may have moved forward.
     pub(crate) times_moved: Notify,
+    /// Wide messages that may be expanded at once.
+    pub(crate) fan_outs: Arc<Semaphore>,
+    /// One more of them waits in the store.
+    pub(crate) fan_outs_wait: Notify,
     /// The store refused a write for want of room.
     full: AtomicBool,
 }
@@ -107,6 +111,8 @@ impl Shared {
             epochs,
             ended: Notify::new(),
             times_moved: Notify::new(),
+            fan_outs: Arc::new(Semaphore::new(crate::fan_out::AT_ONCE)),
+            fan_outs_wait: Notify::new(),
             full: AtomicBool::new(false),
         }
     }
@@ -138,13 +144,19 @@ impl Shared {
     /// Notes whether the store takes writes. While it does not, nothing new is sent: an attempt
     /// that cannot be recorded would be made again and again.
     pub(crate) fn set_full(&self, full: bool) {
-        if self.full.swap(full, Ordering::Relaxed) != full {
-            self.lanes().blocked = full;
-            if full {
-                tracing::error!("The disk is full: publishing is refused and delivery waits");
-            } else {
-                tracing::info!("The disk has room again: publishing and delivery go on");
+        {
+            // Under the lock, or two threads with different news could leave the two apart.
+            let mut lanes = self.lanes();
+            if lanes.blocked == full {
+                return;
             }
+            lanes.blocked = full;
+            self.full.store(full, Ordering::Relaxed);
+        }
+        if full {
+            tracing::error!("The disk is full: publishing is refused and delivery waits");
+        } else {
+            tracing::info!("The disk has room again: publishing and delivery go on");
         }
     }
 

@@ -3,5 +3,7 @@
 mod delivery;
 mod faults;
 mod harness;
+mod late;
 mod pace;
+mod races;
 mod seeds;

@@ -351,6 +351,11 @@ impl World {
         }
     }
 
+    /// Says whether the delivery loops have come to their end.
+    pub(crate) fn delivery_has_ended(&self) -> bool {
+        self.running().tasks[1].is_finished()
+    }
+
     pub(crate) fn new_endpoint(&self, url: &str) -> NewEndpoint {
         let now = self.clock.now();
         let id = EndpointId::from_bits(self.ids.next(now, &*self.entropy));
