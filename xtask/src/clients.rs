@@ -31,7 +31,8 @@ pub(crate) fn install() -> Result<Clients> {
     })
 }
 
-/// Makes sure that Python with `venv`, Node and npm are there; on Debian they can be installed.
+/// Makes sure that Python with `venv`, Node, npm and strace are there; on Debian they can be
+/// installed.
 fn system_packages() -> Result<()> {
     let needed = [
         (
@@ -40,6 +41,8 @@ fn system_packages() -> Result<()> {
         ),
         ("nodejs", program("node").args(["--version"])),
         ("npm", program("npm").args(["--version"])),
+        // Lets the tests make a disk's sync fail.
+        ("strace", program("strace").args(["--version"])),
     ];
     let missing: Vec<&str> = needed
         .into_iter()

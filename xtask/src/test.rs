@@ -28,6 +28,8 @@ pub(crate) fn build() -> Result<PathBuf> {
 pub(crate) fn test(args: &[String]) -> Result<()> {
     let clients = clients::install()?;
     let built = build()?;
+    cargo(&["build", "--release", "-p", "posthaste-bench"]).run()?;
+    let tools = target().join("release");
     let mut summary = Summary::default();
     let chosen = if args.is_empty() {
         &["--workspace".to_owned()]
@@ -37,6 +39,8 @@ pub(crate) fn test(args: &[String]) -> Result<()> {
     let passed = cargo(&["test", "--release", "--no-fail-fast"])
         .args(chosen)
         .env("POSTHASTE_BIN", built)
+        .env("POSTHASTE_BENCH", tools.join("bench"))
+        .env("POSTHASTE_CRASHLAB", tools.join("crashlab"))
         .env("POSTHASTE_TEST_PYTHON", clients.python)
         .env("POSTHASTE_TEST_NODE_MODULES", clients.node_modules)
         .watch(|line| summary.look(line))?;
