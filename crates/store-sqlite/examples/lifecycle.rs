@@ -1,12 +1,14 @@
 //! Measures what a message costs the store from append to record, in batches of 256 x 1 KiB.
 //!
-//! `cargo run --release -p posthaste-store-sqlite --example lifecycle [batches] [endpoints] [file]`
+//! Outcomes in batches of fewer than 128 wait for company, so their wall time says little.
+//!
+//! `cargo run --release -p posthaste-store-sqlite --example lifecycle -- \
+//!     [messages in all] [endpoints of each] [messages of a batch]`
 #![expect(
     clippy::print_stdout,
     reason = "printing the figures is what it is for"
 )]
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,24 +23,20 @@ use store::{
     Payload, Publish, Sealed, Store,
 };
 
-const BATCH: usize = 256;
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let batches: usize = arguments.next().map_or(Ok(400), |text| text.parse())?;
-    let endpoints: usize = arguments.next().map_or(Ok(1), |text| text.parse())?;
+    let mut arguments = std::env::args().skip(1).map(|text| text.parse::<usize>());
+    let mut argument = |default| arguments.next().unwrap_or(Ok(default));
+    let (messages, endpoints, batch) = (argument(102_400)?, argument(1)?, argument(256)?);
     let folder = tempfile::tempdir()?;
-    let file = arguments
-        .next()
-        .map_or_else(|| folder.path().join("store.db"), PathBuf::from);
+    let file = folder.path().join("store.db");
     let store = SqliteStore::open(Options::file(file, Arc::new(|cause| panic!("{cause}"))))?;
     let mut world = World::new(&store, endpoints).await?;
     let mut spent = Spent::default();
-    for _ in 0..batches {
-        world.round(&store, &mut spent).await?;
+    for _ in 0..messages / batch {
+        world.round(&store, batch, &mut spent).await?;
     }
-    spent.print(batches, endpoints);
+    spent.print(messages / batch * batch, endpoints);
     println!("{:?}", store.stats().await?);
     Ok(())
 }
@@ -51,8 +49,8 @@ struct Spent {
 }
 
 impl Spent {
-    fn print(&self, batches: usize, endpoints: usize) {
-        let messages = u32::try_from(batches * BATCH).expect("fits");
+    fn print(&self, messages: usize, endpoints: usize) {
+        let messages = u32::try_from(messages).expect("fits");
         let micros = |spent: Duration| spent.as_secs_f64() * 1e6 / f64::from(messages);
         println!(
             "{messages} messages x {endpoints} endpoints: append {:.2} us, record {:.2} us, \
@@ -112,14 +110,19 @@ impl World {
         })
     }
 
-    async fn round(&mut self, store: &SqliteStore, spent: &mut Spent) -> Result<(), store::Error> {
+    async fn round(
+        &mut self,
+        store: &SqliteStore,
+        size: usize,
+        spent: &mut Spent,
+    ) -> Result<(), store::Error> {
         self.now = self.now.plus(Duration::from_millis(5));
-        let batch: Vec<Publish> = (0..BATCH).map(|_| self.publish()).collect();
+        let batch: Vec<Publish> = (0..size).map(|_| self.publish()).collect();
         let records = self.records(&batch);
         let (start, cpu) = (tokio::time::Instant::now(), cpu());
         let appended = store.append(batch).await?;
         let between = tokio::time::Instant::now();
-        assert_eq!(appended.outcomes.len(), BATCH);
+        assert_eq!(appended.outcomes.len(), size);
         store.record(records).await?;
         spent.append += between - start;
         spent.record += between.elapsed();

@@ -1,8 +1,8 @@
 //! The default backend: one SQLite file, nothing to install.
 //!
-//! One writer thread merges everything that waits into one transaction ([`writer`]), a few
-//! readers answer queries one page at a time ([`reader`]), and a checkpointer keeps the
-//! write-ahead log small ([`checkpoint`]). An answer to a write means that it is synced.
+//! One writer thread merges everything that waits into one transaction (`writer`), a few
+//! readers answer queries one page at a time (`reader`), and a checkpointer keeps the
+//! write-ahead log small (`checkpoint`). An answer to a write means that it is synced.
 //!
 //! Inline, everything runs on the calling thread through the same code that executes batches, for
 //! tests with paused time: there, waiting for another thread would count as being idle.

@@ -280,6 +280,41 @@ fn what_waits_together_is_one_commit() {
     assert_eq!(after, before + 1);
 }
 
+/// All three are one commit.
+#[test]
+fn outcomes_that_come_alone_wait_for_the_first_one_that_does_not() {
+    let mut bench = Bench::new();
+    let (jobs, waiting) = std::sync::mpsc::sync_channel(8);
+    let patient = || {
+        let (reply, answer) = channel();
+        let task = Task {
+            work: |_: &mut Tx<'_>| Ok(()),
+            weight: Weight {
+                patient: true,
+                ..Weight::default()
+            },
+            savepoint: false,
+            result: Ok(()),
+            reply,
+        };
+        (Box::new(task) as Box<dyn Job>, answer)
+    };
+    let (first, first_answer) = patient();
+    let (second, second_answer) = patient();
+    let (append, append_answer) = bench.append();
+    for job in [first, second, append] {
+        jobs.send(job).unwrap();
+    }
+    drop(jobs);
+    let before = bench.commits.load(std::sync::atomic::Ordering::Relaxed);
+
+    bench.writer.run(&waiting, |_| {});
+
+    assert_eq!(answered(first_answer), Ok(()));
+    assert_eq!(answered(second_answer), Ok(()));
+    assert_eq!(answered(append_answer).unwrap().commit, before + 1);
+}
+
 #[test]
 fn a_statement_that_fails_disturbs_no_neighbour() {
     let mut bench = Bench::new();

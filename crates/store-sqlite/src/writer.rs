@@ -1,9 +1,9 @@
 //! The one writer: merges whatever waits into one transaction.
 //!
-//! While one commit runs, the next batch collects by itself; nobody waits for a timer but outcomes
-//! that come alone: nobody waits for their answer, so a few of them wait up to [`COMPANY`] for a
-//! commit to share. Under load they always find one, which halves the commits. Units of work run
-//! one after the other inside `BEGIN IMMEDIATE .. COMMIT` and are answered after the commit, so an
+//! While one commit runs, the next batch collects by itself. Only outcomes that come alone wait:
+//! nobody waits for their answer, so a few of them take up to [`COMPANY`] to find a commit that
+//! they can share. Under load there always is one, which halves the commits. Units of work run one
+//! after the other inside `BEGIN IMMEDIATE .. COMMIT` and are answered after the commit, so an
 //! answer means that the work is durable.
 //!
 //! What keeps a bad unit from its neighbours:
@@ -299,11 +299,15 @@ fn gather(jobs: &Receiver<Box<dyn Job>>) -> Option<Vec<Box<dyn Job>>> {
     let first = jobs.recv().ok()?;
     let mut weight = first.weight();
     let mut batch = vec![first];
+    let mut company = None;
     while weight.messages < MESSAGES_PER_COMMIT && weight.bytes < BYTES_PER_COMMIT {
         let next = match jobs.try_recv() {
             Ok(job) => Some(job),
             Err(_) if weight.patient && weight.messages < COMPANY_ENOUGH => {
-                jobs.recv_timeout(COMPANY).ok()
+                // Counted from the first one: patience does not begin anew with each that comes.
+                let until = *company.get_or_insert_with(|| now() + COMPANY);
+                let left = until.saturating_duration_since(now());
+                jobs.recv_timeout(left).ok()
             }
             Err(_) => None,
         };
@@ -315,4 +319,12 @@ fn gather(jobs: &Receiver<Box<dyn Job>>) -> Option<Vec<Box<dyn Job>>> {
         batch.push(job);
     }
     Some(batch)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long this thread has waited; it is neither stored nor seen by anybody"
+)]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
 }
