@@ -70,86 +70,83 @@ impl Default for Metrics {
 
 impl Metrics {
     pub(crate) fn register(&self, registry: &mut Registry) {
-        let mut counter = |name: &str, help: &str, metric: &Counter| {
-            registry.register(name, help, metric.clone());
-        };
-        counter(
-            "posthaste_messages_accepted",
-            "Messages stored",
-            &self.accepted,
-        );
-        counter(
-            "posthaste_deliveries_succeeded",
-            "Deliveries accepted",
-            &self.succeeded,
-        );
-        counter(
-            "posthaste_deliveries_dead_lettered",
-            "Deliveries given up",
-            &self.dead_lettered,
-        );
+        let refused = self.refused.clone();
         registry.register(
             "posthaste_ingest_rejected",
             "Publishes refused, by reason",
-            self.refused.clone(),
+            refused,
         );
+        let attempts = self.attempts.clone();
         registry.register(
             "posthaste_delivery_attempts",
             "Attempts made, by outcome",
-            self.attempts.clone(),
+            attempts,
         );
-        let mut histogram = |name: &str, help: &str, metric: &Histogram| {
-            registry.register(name, help, metric.clone());
-        };
-        histogram(
-            "posthaste_delivery_duration_seconds",
-            "Time of an attempt",
-            &self.duration,
-        );
-        histogram(
-            "posthaste_delivery_lag_seconds",
-            "From due to first attempt",
-            &self.lag,
-        );
-        histogram(
-            "posthaste_db_commit_seconds",
-            "Time of an append",
-            &self.commit,
-        );
-        let mut gauge = |name: &str, help: &str, metric: &Gauge| {
-            registry.register(name, help, metric.clone());
-        };
-        gauge("posthaste_lanes", "Destinations in memory", &self.lanes);
-        gauge(
-            "posthaste_lanes_behind",
-            "Lanes with leftovers in the store",
-            &self.lanes_behind,
-        );
-        gauge(
-            "posthaste_breakers_open",
-            "Lanes with an open breaker",
-            &self.breakers_open,
-        );
-        gauge(
-            "posthaste_attempts_in_flight",
-            "Attempts in flight",
-            &self.in_flight,
-        );
-        gauge(
-            "posthaste_outcomes_unrecorded",
-            "Outcomes not yet durable",
-            &self.unrecorded,
-        );
-        gauge(
-            "posthaste_payload_memory_bytes",
-            "Payload bytes in memory",
-            &self.payload_memory,
-        );
-        gauge(
-            "posthaste_idle_connections",
-            "Idle connections kept",
-            &self.idle_connections,
-        );
+        for (name, help, metric) in [
+            ("messages_accepted", "Messages stored", &self.accepted),
+            (
+                "deliveries_succeeded",
+                "Deliveries accepted",
+                &self.succeeded,
+            ),
+            (
+                "deliveries_dead_lettered",
+                "Deliveries given up",
+                &self.dead_lettered,
+            ),
+        ] {
+            registry.register(format!("posthaste_{name}"), help, metric.clone());
+        }
+        for (name, help, metric) in [
+            (
+                "delivery_duration_seconds",
+                "Time of an attempt",
+                &self.duration,
+            ),
+            (
+                "delivery_lag_seconds",
+                "From due to first attempt",
+                &self.lag,
+            ),
+            ("db_commit_seconds", "Time of an append", &self.commit),
+        ] {
+            registry.register(format!("posthaste_{name}"), help, metric.clone());
+        }
+        self.register_gauges(registry);
+    }
+
+    fn register_gauges(&self, registry: &mut Registry) {
+        for (name, help, metric) in [
+            ("lanes", "Destinations in memory", &self.lanes),
+            (
+                "lanes_behind",
+                "Lanes with leftovers in the store",
+                &self.lanes_behind,
+            ),
+            (
+                "breakers_open",
+                "Lanes with an open breaker",
+                &self.breakers_open,
+            ),
+            ("attempts_in_flight", "Attempts in flight", &self.in_flight),
+            (
+                "outcomes_unrecorded",
+                "Outcomes not yet durable",
+                &self.unrecorded,
+            ),
+            (
+                "payload_memory_bytes",
+                "Payload bytes in memory",
+                &self.payload_memory,
+            ),
+            (
+                "idle_connections",
+                "Idle connections kept",
+                &self.idle_connections,
+            ),
+        ] {
+            registry.register(format!("posthaste_{name}"), help, metric.clone());
+        }
     }
 }
 
