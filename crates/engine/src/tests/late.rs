@@ -32,7 +32,6 @@ struct Manner {
     errors: VecDeque<Error>,
     /// The longest random waits before the work and before its answer.
     random: Option<(Duration, Duration)>,
-    calls: usize,
     running: usize,
     most_running: usize,
 }
@@ -80,10 +79,6 @@ impl LateStore {
         self.full.store(full, Ordering::Relaxed);
     }
 
-    pub(crate) fn calls(&self, method: &'static str) -> usize {
-        self.manner(method, |manner| manner.calls)
-    }
-
     pub(crate) fn most_running(&self, method: &'static str) -> usize {
         self.manner(method, |manner| manner.most_running)
     }
@@ -99,7 +94,6 @@ impl LateStore {
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         let (error, scripted, random) = self.manner(method, |manner| {
-            manner.calls += 1;
             manner.running += 1;
             manner.most_running = manner.most_running.max(manner.running);
             let error = manner.errors.pop_front();
