@@ -573,6 +573,11 @@ impl Lanes {
         (self.in_flight, self.unrecorded)
     }
 
+    #[cfg(test)]
+    pub(crate) fn wake_count(&self) -> usize {
+        self.wakes.len()
+    }
+
     /// Returns the destinations whose breaker is open.
     pub(crate) fn unavailable(&self) -> Vec<Arc<Destination>> {
         let open = self.lanes.values().filter(|lane| lane.pace.is_open());

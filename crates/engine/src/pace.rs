@@ -102,7 +102,7 @@ impl Pace {
         if in_flight >= self.window_at(config, now) {
             return match self.ramp_since {
                 // The ramp widens with time alone, so look again before the attempts end.
-                Some(_) if in_flight < self.window => Permit::At(now + config.slow_start / 10),
+                Some(since) if in_flight < self.window => Permit::At(next_step(config, since, now)),
                 _ => Permit::WhenOneEnds,
             };
         }
@@ -235,6 +235,13 @@ impl Pace {
     pub(crate) const fn window(&self) -> u16 {
         self.window
     }
+}
+
+/// Returns when a ramp is looked at next: ten times in all, however often somebody asks.
+fn next_step(config: &EngineConfig, since: Duration, now: Duration) -> Duration {
+    let step = (config.slow_start / 10).max(Duration::from_millis(1));
+    let made = now.saturating_sub(since).as_nanos() / step.as_nanos();
+    since + step * u32::try_from(made + 1).unwrap_or(u32::MAX)
 }
 
 /// A rate limit by the generic cell rate algorithm (ITU-T I.371): a theoretical arrival time that

@@ -4,6 +4,8 @@ mod delivery;
 mod faults;
 mod harness;
 mod late;
+mod lives;
 mod pace;
 mod races;
 mod seeds;
+mod shares;
