@@ -61,6 +61,7 @@ impl Connections {
         while idle.count > self.max {
             idle.close_oldest();
         }
+        idle.forget_taken();
     }
 
     /// Closes what has been idle for too long.
@@ -81,6 +82,20 @@ impl Connections {
 }
 
 impl Idle {
+    /// Drops parkings whose connection was taken out since, once they are the most of `order`.
+    fn forget_taken(&mut self) {
+        const FEW: usize = 1_024;
+        if self.order.len() <= 2 * self.count + FEW {
+            return;
+        }
+        let Self { by_lane, order, .. } = self;
+        by_lane.retain(|_, parked| !parked.is_empty());
+        order.retain(|(number, _, lane)| {
+            let parked = by_lane.get(lane);
+            parked.is_some_and(|all| all.binary_search_by_key(number, |one| one.number).is_ok())
+        });
+    }
+
     fn close_oldest(&mut self) {
         let Some((number, _, lane)) = self.order.pop_front() else {
             return;
@@ -153,6 +168,25 @@ mod tests {
 
         assert_eq!(taken, [Some(12), Some(11), None, Some(21)]);
         assert_eq!(connections.count(), 0);
+    }
+
+    #[test]
+    fn a_connection_in_steady_use_leaves_no_trail_of_earlier_parkings() {
+        let connections = connections(10);
+        connections.park(EndpointKey(2), Box::new(Named(21)), Duration::ZERO);
+        for _ in 0..100_000 {
+            connections.park(EndpointKey(1), Box::new(Named(11)), Duration::ZERO);
+            connections.take(EndpointKey(1));
+        }
+
+        let trail = connections.idle.lock().expect("not poisoned").order.len();
+
+        assert!(trail <= 2_000, "{trail} entries for one connection");
+        assert_eq!(
+            name(connections.take(EndpointKey(2))),
+            Some(21),
+            "what is parked stays"
+        );
     }
 
     #[test]

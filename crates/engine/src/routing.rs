@@ -62,7 +62,10 @@ impl RoutingTable {
                 };
             }
             table.destinations += routes.destinations.len();
-            table.by_name.insert(name, Arc::clone(&routes));
+            // Two loads of one name at once: the other one's are counted no longer.
+            if let Some(other) = table.by_name.insert(name, Arc::clone(&routes)) {
+                table.destinations -= other.destinations.len();
+            }
         }
         Ok(Some(routes))
     }
