@@ -171,6 +171,12 @@ impl Lane {
         self.held.is_empty() && self.in_flight == 0 && !self.behind && self.claim.is_none()
     }
 
+    /// Says whether an attempt is under way, or has ended and is not recorded yet: it is held and
+    /// no longer queued. Looks through the queue, which is short, instead of keeping one more set.
+    pub(crate) fn is_in_flight(&self, key: MessageKey) -> bool {
+        self.held.contains_key(&key) && !self.queue.iter().any(|job| job.key() == key)
+    }
+
     fn has_room(&self, config: &EngineConfig, budget: &Budget) -> bool {
         let share = config.payload_memory / 8;
         self.queue.len() < self.queue_max(config)

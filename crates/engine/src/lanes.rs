@@ -573,6 +573,12 @@ impl Lanes {
         (self.in_flight, self.unrecorded)
     }
 
+    /// Says whether an attempt of a delivery is under way, or its outcome is not durable yet.
+    pub(crate) fn is_in_flight(&self, endpoint: EndpointKey, message: MessageKey) -> bool {
+        let lane = self.lanes.get(&endpoint);
+        lane.is_some_and(|lane| lane.is_in_flight(message))
+    }
+
     #[cfg(test)]
     pub(crate) fn wake_count(&self) -> usize {
         self.wakes.len()

@@ -44,7 +44,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{ApplicationKey, EndpointKey};
+use domain::{ApplicationKey, EndpointKey, MessageKey, Timestamp};
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -156,6 +156,18 @@ impl Engine {
         Health {
             full: self.shared.is_full(),
         }
+    }
+
+    /// Returns the time that due times are set by and compared with.
+    pub fn schedule_now(&self) -> Timestamp {
+        self.shared.schedule_now()
+    }
+
+    /// Says whether an attempt of this delivery is under way: sent, and its outcome not durable.
+    ///
+    /// This is what the state `sending` is derived from; the store never knows it.
+    pub fn in_flight(&self, message: MessageKey, endpoint: EndpointKey) -> bool {
+        self.shared.lanes().is_in_flight(endpoint, message)
     }
 
     /// Returns the payload bytes held in memory, with their overhead.

@@ -27,7 +27,7 @@ use std::sync::atomic::AtomicBool;
 
 use domain::{AddressPolicy, Limits, Timestamp};
 use engine::Engine;
-use env::{Clock, Entropy, Ids, ScheduleClock};
+use env::{Clock, Entropy, Ids};
 use vault::Vault;
 
 pub use applications::{ApplicationInput, ApplicationPatch};
@@ -76,8 +76,6 @@ pub struct Service(Arc<Inner>);
 
 struct Inner {
     world: Dependencies,
-    /// Due times of resends; it starts with the engine's and goes as that does.
-    schedule: ScheduleClock,
     keys: keys::Cache,
     readiness: readiness::Cache,
     stopping: AtomicBool,
@@ -97,10 +95,8 @@ pub enum Upserted<T> {
 impl Service {
     /// Makes the service.
     pub fn new(dependencies: Dependencies) -> Self {
-        let schedule = ScheduleClock::start(dependencies.clock.as_ref());
         Self(Arc::new(Inner {
             world: dependencies,
-            schedule,
             keys: keys::Cache::default(),
             readiness: readiness::Cache::default(),
             stopping: AtomicBool::new(false),

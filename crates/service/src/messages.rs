@@ -95,7 +95,7 @@ impl Service {
         let resend = Resend {
             message: message.id,
             endpoint: endpoint.key,
-            due: self.0.schedule.now(self.0.world.clock.as_ref()),
+            due: self.engine().schedule_now(),
             idempotency,
             now: self.now(),
         };

@@ -334,3 +334,42 @@ async fn a_message_for_a_thousand_endpoints_reaches_each_exactly_once() {
     assert_eq!(urls.len(), 1_000);
     assert_eq!(world.network.seen().len(), 1_000);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_is_in_flight_from_its_attempts_start_until_the_outcome_is_durable() {
+    let config = EngineConfig {
+        concurrency_start: 1,
+        ..EngineConfig::default()
+    };
+    let world = World::with(config).await;
+    let endpoint = world.endpoint(URL).await;
+    let slow = Reply::Slow(10 * SECOND, 200);
+    world.network.script(URL, [slow.clone(), slow]);
+    let engine = &world.running().engine;
+
+    let messages = world.publish_many(2).await;
+    let in_flight = || {
+        messages
+            .iter()
+            .map(|id| engine.in_flight(id.key(), endpoint.key))
+    };
+    world.settle().await;
+    assert!(in_flight().eq([true, false]), "the second is queued");
+    world.pass(10 * SECOND).await;
+    assert!(in_flight().eq([false, true]));
+    world.pass(10 * SECOND).await;
+
+    assert!(in_flight().eq([false, false]));
+    assert!(!engine.in_flight(messages[0].key(), domain::EndpointKey(77)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_engines_schedule_follows_the_clock() {
+    let world = World::new().await;
+    let engine = &world.running().engine;
+    let before = engine.schedule_now();
+
+    world.pass(60 * SECOND).await;
+
+    assert_eq!(engine.schedule_now().since(before), 60 * SECOND);
+}
