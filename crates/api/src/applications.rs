@@ -136,9 +136,7 @@ async fn list(
     Query(order): Query<OrderQuery>,
 ) -> Result<Found<ListResponse<ApplicationOut>>, ApiError> {
     let request = page.request::<ApplicationId>(order.or(Order::Ascending))?;
-    let found = service
-        .applications(access.organization, request.clone())
-        .await?;
+    let found = service.applications(access.caller, request.clone()).await?;
     let list = ListResponse::new(&request, found, |item| item.id, ApplicationOut::from);
     Ok(Answer(list))
 }
@@ -151,14 +149,14 @@ async fn create(
 ) -> Result<Upserted<ApplicationOut>, ApiError> {
     let input = body.parse::<ApplicationIn>()?.into();
     let idempotency = body.idempotency(&service, access)?;
-    let organization = access.organization;
+    let caller = access.caller;
     let answer = if query.get_if_exists {
         service
-            .get_or_create_application(organization, input, idempotency)
+            .get_or_create_application(caller, input, idempotency)
             .await?
     } else {
         let created = service
-            .create_application(organization, input, idempotency)
+            .create_application(caller, input, idempotency)
             .await?;
         service::Upserted::Created(created)
     };
@@ -171,7 +169,7 @@ async fn get(
     Path(path): Path<AppPath>,
 ) -> Result<Found<ApplicationOut>, ApiError> {
     let application = service
-        .application(access.organization, &path.application()?)
+        .application(access.caller, &path.application()?)
         .await?;
     Ok(Answer(application.into()))
 }
@@ -184,7 +182,7 @@ async fn put(
 ) -> Result<Upserted<ApplicationOut>, ApiError> {
     let input = body.parse::<ApplicationIn>()?.into();
     let put = service
-        .put_application(access.organization, &path.application()?, input)
+        .put_application(access.caller, &path.application()?, input)
         .await?;
     Ok(Upserted::from(put, ApplicationOut::from))
 }
@@ -197,7 +195,7 @@ async fn patch(
 ) -> Result<Found<ApplicationOut>, ApiError> {
     let patch = body.parse::<ApplicationPatchIn>()?.into();
     let application = service
-        .patch_application(access.organization, &path.application()?, patch)
+        .patch_application(access.caller, &path.application()?, patch)
         .await?;
     Ok(Answer(application.into()))
 }
@@ -208,7 +206,7 @@ async fn delete(
     Path(path): Path<AppPath>,
 ) -> Result<NoContent, ApiError> {
     service
-        .delete_application(access.organization, &path.application()?)
+        .delete_application(access.caller, &path.application()?)
         .await?;
     Ok(NoContent)
 }

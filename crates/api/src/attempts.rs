@@ -6,14 +6,14 @@ use aide::axum::ApiRouter;
 use aide::axum::routing::{get_with, post_with};
 use axum::extract::State;
 use domain::{
-    AttemptStatus, Channel, DeliveryState, EndpointKey, EventType, MessageId, OrganizationKey, Tag,
-    Timestamp, Trigger,
+    AttemptStatus, Channel, DeliveryState, EndpointKey, EventType, MessageId, Tag, Timestamp,
+    Trigger,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use service::{
-    ApplicationRef, AttemptCursor, AttemptQuery, AttemptRow, Destination, MessageRow, Order, Page,
-    PageRequest, Service,
+    ApplicationRef, AttemptCursor, AttemptQuery, AttemptRow, Caller, Destination, MessageRow,
+    Order, Page, PageRequest, Service,
 };
 
 use crate::answer::{Accepted, Answer, Found};
@@ -292,18 +292,18 @@ async fn list_by_endpoint(
 ) -> Result<Found<Attempts>, ApiError> {
     let request = page.request::<AttemptCursor>(Order::Descending)?;
     let (application, endpoint) = path.parse()?;
-    let organization = access.organization;
+    let caller = access.caller;
     let found = match query.parse()? {
         Wanted::Nothing => nothing(),
         Wanted::Some(query) => {
             let page = request.clone();
             service
-                .attempts_by_endpoint(organization, &application, &endpoint, &query, page)
+                .attempts_by_endpoint(caller, &application, &endpoint, &query, page)
                 .await?
         }
     };
     let messages = if show.with_msg {
-        messages(&service, organization, &application, &found).await?
+        messages(&service, caller, &application, &found).await?
     } else {
         BTreeMap::new()
     };
@@ -321,18 +321,18 @@ async fn list_by_message(
     let request = page.request::<AttemptCursor>(Order::Descending)?;
     let (application, message) = path.parse()?;
     let endpoint = show.endpoint_id.as_deref().map(endpoint_ref).transpose()?;
-    let organization = access.organization;
+    let caller = access.caller;
     let found = match query.parse()? {
         Wanted::Nothing => nothing(),
         Wanted::Some(query) => {
             let (of, page) = ((&application, &message), request.clone());
             service
-                .attempts_by_message(organization, of, endpoint.as_ref(), &query, page)
+                .attempts_by_message(caller, of, endpoint.as_ref(), &query, page)
                 .await?
         }
     };
     let messages = if show.with_msg {
-        messages(&service, organization, &application, &found).await?
+        messages(&service, caller, &application, &found).await?
     } else {
         BTreeMap::new()
     };
@@ -344,12 +344,12 @@ type Attempts = ListResponse<MessageAttemptOut>;
 
 async fn messages(
     service: &Service,
-    organization: OrganizationKey,
+    caller: Caller,
     application: &ApplicationRef,
     found: &Page<AttemptRow, AttemptCursor>,
 ) -> Result<BTreeMap<MessageId, MessageRow>, ApiError> {
     Ok(service
-        .messages_of_attempts(organization, application, &found.items)
+        .messages_of_attempts(caller, application, &found.items)
         .await?)
 }
 
@@ -372,7 +372,7 @@ async fn get(
 ) -> Result<Found<MessageAttemptOut>, ApiError> {
     let (application, message, attempt) = path.parse()?;
     let row = service
-        .attempt(access.organization, &application, &message, attempt)
+        .attempt(access.caller, &application, &message, attempt)
         .await?;
     Ok(Answer(MessageAttemptOut::new(row, true)))
 }
@@ -386,9 +386,9 @@ async fn list_destinations(
 ) -> Result<Found<ListResponse<MessageEndpointOut>>, ApiError> {
     let request = page.request::<EndpointKey>(Order::Ascending)?;
     let (application, message) = path.parse()?;
-    let organization = access.organization;
+    let caller = access.caller;
     let found = service
-        .message_destinations(organization, &application, &message, request.clone())
+        .message_destinations(caller, &application, &message, request.clone())
         .await?;
     let show = |item| MessageEndpointOut::new(item, query.expanded_statuses);
     let list = ListResponse::new(&request, found, |item| item.delivery.endpoint, show);
@@ -405,7 +405,7 @@ async fn resend(
     let idempotency = body.idempotency(&service, access)?;
     service
         .resend(
-            access.organization,
+            access.caller,
             &application,
             &message,
             &endpoint,

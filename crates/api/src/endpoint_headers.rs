@@ -58,7 +58,7 @@ async fn get(
 ) -> Result<Found<EndpointHeadersOut>, ApiError> {
     let (application, endpoint) = path.parse()?;
     let found = service
-        .endpoint_headers(access.organization, &application, &endpoint)
+        .endpoint_headers(access.caller, &application, &endpoint)
         .await?;
     Ok(Answer(EndpointHeadersOut {
         headers: found.headers,
@@ -75,7 +75,7 @@ async fn put(
     let (application, endpoint) = path.parse()?;
     let EndpointHeadersIn { headers } = body.parse()?;
     service
-        .put_endpoint_headers(access.organization, &application, &endpoint, headers)
+        .put_endpoint_headers(access.caller, &application, &endpoint, headers)
         .await?;
     Ok(NoContent)
 }
@@ -89,7 +89,7 @@ async fn patch(
     let (application, endpoint) = path.parse()?;
     let EndpointHeadersPatchIn { headers } = body.parse()?;
     service
-        .patch_endpoint_headers(access.organization, &application, &endpoint, headers)
+        .patch_endpoint_headers(access.caller, &application, &endpoint, headers)
         .await?;
     Ok(NoContent)
 }

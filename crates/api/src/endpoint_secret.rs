@@ -56,7 +56,7 @@ async fn get(
 ) -> Result<Found<EndpointSecretOut>, ApiError> {
     let (application, endpoint) = path.parse()?;
     let key = service
-        .endpoint_secret(access.organization, &application, &endpoint)
+        .endpoint_secret(access.caller, &application, &endpoint)
         .await?;
     Ok(Answer(EndpointSecretOut { key }))
 }
@@ -76,7 +76,7 @@ async fn rotate(
             .map(|seconds| Duration::from_secs(seconds.into())),
     };
     let key = service
-        .rotate_secret(access.organization, &application, &endpoint, input)
+        .rotate_secret(access.caller, &application, &endpoint, input)
         .await?;
     Ok(Answer(EndpointSecretOut { key }))
 }

@@ -269,7 +269,7 @@ async fn list(
     // Newest first, as clients of this API know it.
     let request = page.request::<EndpointId>(order.or(Order::Descending))?;
     let found = service
-        .endpoints(access.organization, &path.application()?, request.clone())
+        .endpoints(access.caller, &path.application()?, request.clone())
         .await?;
     let list = ListResponse::new(&request, found, |item| item.id, EndpointOut::from);
     Ok(Answer(list))
@@ -285,7 +285,7 @@ async fn create(
     let input = body.parse::<EndpointIn>()?.into();
     let idempotency = body.idempotency(&service, access)?;
     let created = service
-        .create_endpoint(access.organization, &application, input, idempotency)
+        .create_endpoint(access.caller, &application, input, idempotency)
         .await?;
     Ok(Answer(created.into()))
 }
@@ -297,7 +297,7 @@ async fn get(
 ) -> Result<Found<EndpointOut>, ApiError> {
     let (application, endpoint) = path.parse()?;
     let found = service
-        .endpoint(access.organization, &application, &endpoint)
+        .endpoint(access.caller, &application, &endpoint)
         .await?;
     Ok(Answer(found.into()))
 }
@@ -311,7 +311,7 @@ async fn put(
     let (application, endpoint) = path.parse()?;
     let input = body.parse::<EndpointUpdate>()?.into();
     let put = service
-        .put_endpoint(access.organization, &application, &endpoint, input)
+        .put_endpoint(access.caller, &application, &endpoint, input)
         .await?;
     Ok(Upserted::from(put, EndpointOut::from))
 }
@@ -325,7 +325,7 @@ async fn patch(
     let (application, endpoint) = path.parse()?;
     let patch = body.parse::<EndpointPatchIn>()?.into();
     let patched = service
-        .patch_endpoint(access.organization, &application, &endpoint, patch)
+        .patch_endpoint(access.caller, &application, &endpoint, patch)
         .await?;
     Ok(Answer(patched.into()))
 }
@@ -337,7 +337,7 @@ async fn delete(
 ) -> Result<NoContent, ApiError> {
     let (application, endpoint) = path.parse()?;
     service
-        .delete_endpoint(access.organization, &application, &endpoint)
+        .delete_endpoint(access.caller, &application, &endpoint)
         .await?;
     Ok(NoContent)
 }
@@ -351,7 +351,7 @@ async fn pause(
 ) -> Result<Found<EndpointOut>, ApiError> {
     let (application, endpoint) = path.parse()?;
     let paused = service
-        .pause_endpoint(access.organization, &application, &endpoint, true)
+        .pause_endpoint(access.caller, &application, &endpoint, true)
         .await?;
     Ok(Answer(paused.into()))
 }
@@ -364,7 +364,7 @@ async fn unpause(
 ) -> Result<Found<EndpointOut>, ApiError> {
     let (application, endpoint) = path.parse()?;
     let unpaused = service
-        .pause_endpoint(access.organization, &application, &endpoint, false)
+        .pause_endpoint(access.caller, &application, &endpoint, false)
         .await?;
     Ok(Answer(unpaused.into()))
 }

@@ -46,8 +46,9 @@ where
         self.0.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, mut request: Request) -> Self::Future {
         let id = request_id::next();
+        request.extensions_mut().insert(id);
         let began = Instant::now();
         let (method, uri) = (request.method().clone(), request.uri().clone());
         // A panic ends one request, not the connection and what is pipelined on it.
@@ -67,7 +68,8 @@ where
                 let duration_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
                 debug!(request.id = %id, %method, ?path, status, duration_us, "Answered");
             }
-            let id = HeaderValue::try_from(id).expect("hexadecimal digits and a hyphen");
+            let id =
+                HeaderValue::try_from(id.to_string()).expect("hexadecimal digits and a hyphen");
             response.headers_mut().insert(request_id::HEADER, id);
             Ok(response)
         })

@@ -86,6 +86,7 @@ impl From<service::Error> for ApiError {
             Error::Busy => return Self::of(Code::Busy),
             Error::Full => return Self::of(Code::DiskFull),
             Error::ShuttingDown => return Self::of(Code::ShuttingDown),
+            Error::Forbidden => return Self::of(Code::InsufficientPermissions),
             Error::Unauthenticated => return Self::of(Code::AuthenticationFailed),
             Error::BadJson(_) => Code::MalformedJson,
             Error::PayloadTooLarge { .. } => Code::PayloadTooLarge,

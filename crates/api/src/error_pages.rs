@@ -46,6 +46,7 @@ pages!(
     "endpoint_disabled",
     "headers_too_large",
     "idempotency_key_reused",
+    "insufficient_permissions",
     "limit_reached",
     "malformed_json",
     "malformed_request",

@@ -213,7 +213,7 @@ async fn list(
 ) -> Result<Found<ListResponse<EventTypeOut>>, ApiError> {
     let request = page.request::<EventType>(order.or(Order::Ascending))?;
     let found = service
-        .event_types(access.organization, query.include_archived, request.clone())
+        .event_types(access.caller, query.include_archived, request.clone())
         .await?;
     let out = if query.with_content {
         EventTypeOut::with_schemas
@@ -232,7 +232,7 @@ async fn create(
     let (name, input) = body.parse::<EventTypeIn>()?.into_parts()?;
     let idempotency = body.idempotency(&service, access)?;
     let created = service
-        .create_event_type(access.organization, &name, input, idempotency)
+        .create_event_type(access.caller, &name, input, idempotency)
         .await?;
     Ok(Answer(EventTypeOut::with_schemas(created)))
 }
@@ -242,9 +242,7 @@ async fn get(
     access: Access,
     Path(path): Path<EventTypePath>,
 ) -> Result<Found<EventTypeOut>, ApiError> {
-    let row = service
-        .event_type(access.organization, &path.parse()?)
-        .await?;
+    let row = service.event_type(access.caller, &path.parse()?).await?;
     Ok(Answer(EventTypeOut::with_schemas(row)))
 }
 
@@ -256,7 +254,7 @@ async fn put(
 ) -> Result<Upserted<EventTypeOut>, ApiError> {
     let input = body.parse::<EventTypeUpdate>()?.into_input()?;
     let put = service
-        .put_event_type(access.organization, &path.parse()?, input)
+        .put_event_type(access.caller, &path.parse()?, input)
         .await?;
     Ok(Upserted::from(put, EventTypeOut::with_schemas))
 }
@@ -269,7 +267,7 @@ async fn patch(
 ) -> Result<Found<EventTypeOut>, ApiError> {
     let patch = body.parse::<EventTypePatchIn>()?.into_patch()?;
     let row = service
-        .patch_event_type(access.organization, &path.parse()?, patch)
+        .patch_event_type(access.caller, &path.parse()?, patch)
         .await?;
     Ok(Answer(EventTypeOut::with_schemas(row)))
 }
@@ -281,7 +279,7 @@ async fn delete(
     Query(query): Query<DeleteQuery>,
 ) -> Result<NoContent, ApiError> {
     service
-        .delete_event_type(access.organization, &path.parse()?, query.expunge)
+        .delete_event_type(access.caller, &path.parse()?, query.expunge)
         .await?;
     Ok(NoContent)
 }

@@ -23,6 +23,7 @@ mod health;
 mod list;
 mod messages;
 mod openapi;
+mod permissions;
 mod problem;
 mod publish;
 mod request_id;

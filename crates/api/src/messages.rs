@@ -164,7 +164,7 @@ async fn list(
     let query = MessageQuery::from(query);
     let application = path.application()?;
     let found = service
-        .messages(access.organization, &application, &query, request.clone())
+        .messages(access.caller, &application, &query, request.clone())
         .await?;
     let show = |row| MessageOut::of_row(row, query.with_content);
     let list = ListResponse::new(&request, found, |row| row.id.key(), show);
@@ -179,7 +179,7 @@ async fn get(
 ) -> Result<Found<MessageOut>, ApiError> {
     let (application, message) = path.parse()?;
     let row = service
-        .message(access.organization, &application, &message)
+        .message(access.caller, &application, &message)
         .await?;
     Ok(Answer(MessageOut::of_row(row, query.with_content.0)))
 }
@@ -191,7 +191,7 @@ async fn raw(
 ) -> Result<Response, ApiError> {
     let (application, message) = path.parse()?;
     let row = service
-        .message(access.organization, &application, &message)
+        .message(access.caller, &application, &message)
         .await?;
     let Some(payload) = row.payload else {
         let detail = "The payload of this message was erased.";

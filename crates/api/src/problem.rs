@@ -14,6 +14,8 @@ pub enum Code {
     MalformedJson,
     /// There is no API key, or not one that is known.
     AuthenticationFailed,
+    /// The API key does not allow it.
+    InsufficientPermissions,
     /// The thing named does not exist.
     NotFound,
     /// The path is not one of the API's.
@@ -60,10 +62,11 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::MalformedRequest,
         Self::MalformedJson,
         Self::AuthenticationFailed,
+        Self::InsufficientPermissions,
         Self::NotFound,
         Self::UnknownRoute,
         Self::MethodNotAllowed,
@@ -93,6 +96,7 @@ impl Code {
             Self::MalformedRequest => "malformed_request",
             Self::MalformedJson => "malformed_json",
             Self::AuthenticationFailed => "authentication_failed",
+            Self::InsufficientPermissions => "insufficient_permissions",
             Self::NotFound => "not_found",
             Self::UnknownRoute => "unknown_route",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -122,6 +126,7 @@ impl Code {
         match self {
             Self::MalformedRequest | Self::MalformedJson => StatusCode::BAD_REQUEST,
             Self::AuthenticationFailed => StatusCode::UNAUTHORIZED,
+            Self::InsufficientPermissions => StatusCode::FORBIDDEN,
             Self::NotFound | Self::UnknownRoute => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -151,6 +156,7 @@ impl Code {
             Self::MalformedRequest => "The request is not well-formed HTTP/1.1.",
             Self::MalformedJson => "The body is not well-formed JSON.",
             Self::AuthenticationFailed => "There is no API key, or not one that is known.",
+            Self::InsufficientPermissions => "The API key does not allow this.",
             Self::NotFound => "There is no such thing.",
             Self::UnknownRoute => "The API has no such path.",
             Self::MethodNotAllowed => "The path does not have this method.",

@@ -182,7 +182,7 @@ async fn create(
         out.payload = echo(&message.payload);
     }
     let publish = PublishInput {
-        organization: access.organization,
+        caller: access.caller,
         application: path.application()?,
         create_application,
         messages: vec![message],
@@ -215,7 +215,7 @@ async fn create_batch(
     let create_application = applications.flatten().next().map(Into::into);
     let messages = batch.messages.into_iter().map(MessageIn::into_input);
     let publish = PublishInput {
-        organization: access.organization,
+        caller: access.caller,
         application: path.application()?,
         create_application,
         messages: messages.collect(),

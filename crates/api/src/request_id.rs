@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use http::HeaderName;
+use service::RequestId;
 
 /// The header that carries the name.
 pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -17,6 +18,9 @@ static PROCESS: LazyLock<u32> = LazyLock::new(|| {
 static COUNT: AtomicU64 = AtomicU64::new(1);
 
 /// Returns the next name, such as `5f2d09c1-00002a`.
-pub(crate) fn next() -> String {
-    format!("{:08x}-{:06x}", *PROCESS, COUNT.fetch_add(1, Relaxed))
+pub(crate) fn next() -> RequestId {
+    RequestId {
+        process: *PROCESS,
+        count: COUNT.fetch_add(1, Relaxed),
+    }
 }

@@ -120,6 +120,7 @@ impl Door {
                 )
                 .await
                 .map_err(|error| refused(shared, error))?
+                .filter(|routes| request.only.is_none_or(|key| key == routes.application.key))
                 .ok_or(PublishError::NoApplication)?;
             let outcome = self.store(shared, &request, &routes).await?;
             match outcome {

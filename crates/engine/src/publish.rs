@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use domain::{Channel, EventId, EventType, MessageId, OrganizationKey, Tag, Timestamp};
+use domain::{
+    ApplicationKey, Channel, EventId, EventType, MessageId, OrganizationKey, Tag, Timestamp,
+};
 use store::{ApplicationRef, Idempotency, OnEventId, Payload};
 
 /// One publish: a single message, or the messages of a batch, all or none.
@@ -12,6 +14,8 @@ pub struct PublishRequest {
     pub organization: OrganizationKey,
     /// Which application.
     pub application: ApplicationRef,
+    /// The one application that the caller may publish to; any other does not exist for it.
+    pub only: Option<ApplicationKey>,
     /// The messages, at least one.
     pub messages: Vec<MessageDraft>,
     /// What to do about event ids that exist.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use domain::{ApplicationId, OrganizationKey};
+use domain::ApplicationId;
 use store::{
     Application, ApplicationChange, ApplicationRef, Idempotency, NewApplication, Page, PageRequest,
 };
 
+use crate::caller::Caller;
 use crate::error::Error;
 use crate::fields::Fields;
 use crate::{Service, Upserted};
@@ -52,11 +53,11 @@ impl Service {
     /// Creates an application.
     pub async fn create_application(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         input: ApplicationInput,
         idempotency: Option<Idempotency>,
     ) -> Result<Application, Error> {
-        let new = self.new_application(organization, input, idempotency)?;
+        let new = self.new_application(caller, input, idempotency)?;
         let application = self.store().create_application(new).await?.into_inner();
         self.engine().changed(application.key, None);
         Ok(application)
@@ -65,14 +66,14 @@ impl Service {
     /// Returns the application with the uid given, or creates it.
     pub async fn get_or_create_application(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         input: ApplicationInput,
         idempotency: Option<Idempotency>,
     ) -> Result<Upserted<Application>, Error> {
-        let new = self.new_application(organization, input, idempotency)?;
+        let new = self.new_application(caller, input, idempotency)?;
         let uid = new.uid.clone().map(ApplicationRef::Uid);
         if let Some(uid) = &uid
-            && let Some(found) = self.store().application(organization, uid).await?
+            && let Some(found) = self.store().application(caller.organization, uid).await?
         {
             return Ok(Upserted::Existing(found));
         }
@@ -84,7 +85,7 @@ impl Service {
             }
             // Somebody else created it in between.
             (Err(store::Error::Conflict(_)), Some(uid)) => {
-                let found = self.application(organization, &uid).await?;
+                let found = self.application(caller, &uid).await?;
                 Ok(Upserted::Existing(found))
             }
             (Err(error), _) => Err(error.into()),
@@ -96,22 +97,19 @@ impl Service {
     /// One that is created gets the uid from the input, or else the one it was named by.
     pub async fn put_application(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         application: &ApplicationRef,
         mut input: ApplicationInput,
     ) -> Result<Upserted<Application>, Error> {
         let patch = input.clone().into();
-        match self
-            .patch_application(organization, application, patch)
-            .await
-        {
+        match self.patch_application(caller, application, patch).await {
             Ok(application) => Ok(Upserted::Existing(application)),
             Err(Error::NotFound(what)) => {
                 let ApplicationRef::Uid(uid) = application else {
                     return Err(Error::NotFound(what));
                 };
                 input.uid.get_or_insert_with(|| uid.to_string());
-                let created = self.create_application(organization, input, None).await?;
+                let created = self.create_application(caller, input, None).await?;
                 Ok(Upserted::Created(created))
             }
             Err(error) => Err(error),
@@ -121,50 +119,56 @@ impl Service {
     /// Changes some fields of an application.
     pub async fn patch_application(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         application: &ApplicationRef,
         patch: ApplicationPatch,
     ) -> Result<Application, Error> {
         let change = self.application_change(patch)?;
+        let by_id = ApplicationRef::Id(self.application(caller, application).await?.id);
         let changed = self
             .store()
-            .update_application(organization, application, change)
+            .update_application(caller.organization, &by_id, change)
             .await?;
         self.engine().changed(changed.key, None);
         Ok(changed)
     }
 
     /// Reads one application.
+    ///
+    /// This is where a caller is held to its tenant: everything below an application is reached
+    /// through the row found here. One that the caller may not see is one that does not exist.
     pub async fn application(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         application: &ApplicationRef,
     ) -> Result<Application, Error> {
         self.store()
-            .application(organization, application)
+            .application(caller.organization, application)
             .await?
+            .filter(|found| caller.may_see(found.key))
             .ok_or(Error::NotFound("application"))
     }
 
     /// Lists applications by id.
     pub async fn applications(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         page: PageRequest<ApplicationId>,
     ) -> Result<Page<Application>, Error> {
-        Ok(self.store().applications(organization, page).await?)
+        Ok(self.store().applications(caller.organization, page).await?)
     }
 
     /// Deletes an application.
     pub async fn delete_application(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         application: &ApplicationRef,
     ) -> Result<(), Error> {
+        let by_id = ApplicationRef::Id(self.application(caller, application).await?.id);
         let now = self.now();
         let deleted = self
             .store()
-            .delete_application(organization, application, now)
+            .delete_application(caller.organization, &by_id, now)
             .await?;
         self.engine().changed(deleted.key, None);
         Ok(())
@@ -172,13 +176,13 @@ impl Service {
 
     fn new_application(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         input: ApplicationInput,
         idempotency: Option<Idempotency>,
     ) -> Result<NewApplication, Error> {
         let change = self.application_change(input.into())?;
         Ok(NewApplication {
-            organization,
+            organization: caller.organization,
             id: ApplicationId::from_bits(self.fresh_id(change.now)),
             uid: change.uid.flatten(),
             name: change.name.unwrap_or_default(),

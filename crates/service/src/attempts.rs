@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use domain::{ApplicationKey, AttemptId, MessageId, OrganizationKey};
+use domain::{ApplicationKey, AttemptId, MessageId};
 use store::{
     ApplicationRef, AttemptCursor, AttemptFilter, AttemptRow, EndpointRef, MessageRef, MessageRow,
     Page, PageRequest,
 };
 
 use crate::Service;
+use crate::caller::Caller;
 use crate::error::Error;
 
 /// Which attempts a list wants. Its `endpoint` is set by the service.
@@ -18,13 +19,13 @@ impl Service {
     /// Lists attempts to an endpoint by time.
     pub async fn attempts_by_endpoint(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         application: &ApplicationRef,
         endpoint: &EndpointRef,
         query: &AttemptQuery,
         page: PageRequest<AttemptCursor>,
     ) -> Result<Page<AttemptRow, AttemptCursor>, Error> {
-        let endpoint = self.endpoint(organization, application, endpoint).await?;
+        let endpoint = self.endpoint(caller, application, endpoint).await?;
         Ok(self
             .store()
             .attempts_by_endpoint(endpoint.key, query, page)
@@ -34,13 +35,13 @@ impl Service {
     /// Lists attempts of a message by time, those to one endpoint only when it is given.
     pub async fn attempts_by_message(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         (application, message): (&ApplicationRef, &MessageRef),
         endpoint: Option<&EndpointRef>,
         query: &AttemptQuery,
         page: PageRequest<AttemptCursor>,
     ) -> Result<Page<AttemptRow, AttemptCursor>, Error> {
-        let application = self.application(organization, application).await?.key;
+        let application = self.application(caller, application).await?.key;
         let message = self.message_in(application, message).await?.id;
         let mut query = query.clone();
         if let Some(endpoint) = endpoint {
@@ -56,12 +57,12 @@ impl Service {
     /// Reads one attempt of a message.
     pub async fn attempt(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         application: &ApplicationRef,
         message: &MessageRef,
         attempt: AttemptId,
     ) -> Result<AttemptRow, Error> {
-        let message = self.message(organization, application, message).await?.id;
+        let message = self.message(caller, application, message).await?.id;
         self.store()
             .attempt(message, attempt)
             .await?
@@ -71,11 +72,11 @@ impl Service {
     /// Reads the messages of some attempts; those that are erased by now are left out.
     pub async fn messages_of_attempts(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         application: &ApplicationRef,
         attempts: &[AttemptRow],
     ) -> Result<BTreeMap<MessageId, MessageRow>, Error> {
-        let application: ApplicationKey = self.application(organization, application).await?.key;
+        let application: ApplicationKey = self.application(caller, application).await?.key;
         let mut messages = BTreeMap::new();
         for id in attempts.iter().map(|attempt| attempt.message) {
             if messages.contains_key(&id) {

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{EndpointId, OrganizationKey};
+use domain::EndpointId;
 use store::{ApplicationRef, Endpoint, EndpointChange, EndpointRef, Sealed};
 use vault::Binding;
 
 use crate::Service;
+use crate::caller::Caller;
 use crate::error::Error;
 use crate::fields::Fields;
 
@@ -56,11 +57,11 @@ impl Service {
     /// Returns the custom headers of an endpoint, without the values of the sensitive ones.
     pub async fn endpoint_headers(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         application: &ApplicationRef,
         endpoint: &EndpointRef,
     ) -> Result<EndpointHeaders, Error> {
-        let endpoint = self.endpoint(organization, application, endpoint).await?;
+        let endpoint = self.endpoint(caller, application, endpoint).await?;
         let all = self.open_headers(&endpoint)?;
         let (sensitive, headers): (BTreeMap<_, _>, BTreeMap<_, _>) =
             all.into_iter().partition(|(name, _)| is_sensitive(name));
@@ -73,26 +74,26 @@ impl Service {
     /// Replaces the custom headers of an endpoint.
     pub async fn put_endpoint_headers(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         application: &ApplicationRef,
         endpoint: &EndpointRef,
         headers: BTreeMap<String, String>,
     ) -> Result<(), Error> {
         let _alone = self.0.headers.lock().await;
-        let endpoint = self.endpoint(organization, application, endpoint).await?;
+        let endpoint = self.endpoint(caller, application, endpoint).await?;
         self.write_headers(&endpoint, &headers).await
     }
 
     /// Sets some custom headers of an endpoint, and removes those that are given as `None`.
     pub async fn patch_endpoint_headers(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         application: &ApplicationRef,
         endpoint: &EndpointRef,
         patch: BTreeMap<String, Option<String>>,
     ) -> Result<(), Error> {
         let _alone = self.0.headers.lock().await;
-        let endpoint = self.endpoint(organization, application, endpoint).await?;
+        let endpoint = self.endpoint(caller, application, endpoint).await?;
         let mut headers = self.open_headers(&endpoint)?;
         for (name, value) in patch {
             // The same header in another spelling is the same header.

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use domain::{
-    ApplicationKey, DisabledReason, EndpointId, Limits, OrganizationKey, Subscription, TargetUrl,
-};
+use domain::{ApplicationKey, DisabledReason, EndpointId, Limits, Subscription, TargetUrl};
 use store::{
     ApplicationRef, Endpoint, EndpointChange, EndpointRef, Idempotency, NewEndpoint, Page,
     PageRequest,
 };
 
+use crate::caller::Caller;
 use crate::error::Error;
 use crate::fields::Fields;
 use crate::{Service, Upserted};
@@ -80,12 +79,12 @@ impl Service {
     /// Creates an endpoint.
     pub async fn create_endpoint(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         application: &ApplicationRef,
         input: EndpointInput,
         idempotency: Option<Idempotency>,
     ) -> Result<Endpoint, Error> {
-        let application = self.application(organization, application).await?.key;
+        let application = self.application(caller, application).await?.key;
         self.create_endpoint_in(application, &input, idempotency)
             .await
     }
@@ -107,12 +106,12 @@ impl Service {
     /// One that is created gets the uid from the input, or else the one it was named by.
     pub async fn put_endpoint(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         application: &ApplicationRef,
         endpoint: &EndpointRef,
         mut input: EndpointInput,
     ) -> Result<Upserted<Endpoint>, Error> {
-        let application = self.application(organization, application).await?.key;
+        let application = self.application(caller, application).await?.key;
         let Some(existing) = self.store().endpoint(application, endpoint).await? else {
             let EndpointRef::Uid(uid) = endpoint else {
                 return Err(Error::NotFound("endpoint"));
@@ -128,24 +127,24 @@ impl Service {
     /// Changes some fields of an endpoint.
     pub async fn patch_endpoint(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         application: &ApplicationRef,
         endpoint: &EndpointRef,
         patch: EndpointPatch,
     ) -> Result<Endpoint, Error> {
-        let existing = self.endpoint(organization, application, endpoint).await?;
+        let existing = self.endpoint(caller, application, endpoint).await?;
         self.change_endpoint(&existing, patch).await
     }
 
     /// Holds the deliveries of an endpoint, or lets them go.
     pub async fn pause_endpoint(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         application: &ApplicationRef,
         endpoint: &EndpointRef,
         paused: bool,
     ) -> Result<Endpoint, Error> {
-        let existing = self.endpoint(organization, application, endpoint).await?;
+        let existing = self.endpoint(caller, application, endpoint).await?;
         let change = EndpointChange {
             paused: Some(paused),
             now: self.now(),
@@ -157,11 +156,11 @@ impl Service {
     /// Reads one endpoint.
     pub async fn endpoint(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         application: &ApplicationRef,
         endpoint: &EndpointRef,
     ) -> Result<Endpoint, Error> {
-        let application = self.application(organization, application).await?.key;
+        let application = self.application(caller, application).await?.key;
         self.store()
             .endpoint(application, endpoint)
             .await?
@@ -171,22 +170,22 @@ impl Service {
     /// Lists endpoints by id.
     pub async fn endpoints(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         application: &ApplicationRef,
         page: PageRequest<EndpointId>,
     ) -> Result<Page<Endpoint>, Error> {
-        let application = self.application(organization, application).await?.key;
+        let application = self.application(caller, application).await?.key;
         Ok(self.store().endpoints(application, page).await?)
     }
 
     /// Deletes an endpoint.
     pub async fn delete_endpoint(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         application: &ApplicationRef,
         endpoint: &EndpointRef,
     ) -> Result<(), Error> {
-        let application = self.application(organization, application).await?.key;
+        let application = self.application(caller, application).await?.key;
         let now = self.now();
         let deleted = self
             .store()

@@ -46,6 +46,9 @@ pub enum Error {
     /// The key is missing, unknown or revoked.
     #[error("the API key is not known")]
     Unauthenticated,
+    /// The key does not allow it.
+    #[error("the API key does not allow this")]
+    Forbidden,
     /// The thing named does not exist.
     #[error("there is no such {0}")]
     NotFound(&'static str),

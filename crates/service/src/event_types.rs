@@ -1,8 +1,9 @@
 //! Event types: the catalogue of what an organization publishes.
 
-use domain::{EventType, OrganizationKey};
+use domain::EventType;
 use store::{EventTypeChange, EventTypeRow, Idempotency, NewEventType, Page, PageRequest};
 
+use crate::caller::Caller;
 use crate::error::Error;
 use crate::fields::Fields;
 use crate::{Service, Upserted};
@@ -53,7 +54,7 @@ impl Service {
     /// Creates an event type, or revives an archived one.
     pub async fn create_event_type(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         name: &str,
         input: EventTypeInput,
         idempotency: Option<Idempotency>,
@@ -61,7 +62,7 @@ impl Service {
         let name = EventType::parse(name).map_err(|error| Error::field(&["name"], error))?;
         let change = self.event_type_change(input.into())?;
         let new = NewEventType {
-            organization,
+            organization: caller.organization,
             name,
             description: change.description.unwrap_or_default(),
             archived: change.archived.unwrap_or_default(),
@@ -77,16 +78,16 @@ impl Service {
     /// Replaces an event type, or creates it.
     pub async fn put_event_type(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         name: &EventType,
         input: EventTypeInput,
     ) -> Result<Upserted<EventTypeRow>, Error> {
         let patch = input.clone().into();
-        match self.patch_event_type(organization, name, patch).await {
+        match self.patch_event_type(caller, name, patch).await {
             Ok(changed) => Ok(Upserted::Existing(changed)),
             Err(Error::NotFound(_)) => {
                 let created = self
-                    .create_event_type(organization, name.as_str(), input, None)
+                    .create_event_type(caller, name.as_str(), input, None)
                     .await?;
                 Ok(Upserted::Created(created))
             }
@@ -97,25 +98,25 @@ impl Service {
     /// Changes some fields of an event type.
     pub async fn patch_event_type(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         name: &EventType,
         patch: EventTypePatch,
     ) -> Result<EventTypeRow, Error> {
         let change = self.event_type_change(patch)?;
         Ok(self
             .store()
-            .update_event_type(organization, name, change)
+            .update_event_type(caller.organization, name, change)
             .await?)
     }
 
     /// Reads one event type, archived or not.
     pub async fn event_type(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         name: &EventType,
     ) -> Result<EventTypeRow, Error> {
         self.store()
-            .event_type(organization, name)
+            .event_type(caller.organization, name)
             .await?
             .ok_or(Error::NotFound("event type"))
     }
@@ -123,27 +124,27 @@ impl Service {
     /// Lists event types by name, archived ones only when asked for.
     pub async fn event_types(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         with_archived: bool,
         page: PageRequest<EventType>,
     ) -> Result<Page<EventTypeRow>, Error> {
         Ok(self
             .store()
-            .event_types(organization, with_archived, page)
+            .event_types(caller.organization, with_archived, page)
             .await?)
     }
 
     /// Archives an event type, or erases it when `expunge`.
     pub async fn delete_event_type(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         name: &EventType,
         expunge: bool,
     ) -> Result<(), Error> {
         let now = self.now();
         Ok(self
             .store()
-            .delete_event_type(organization, name, expunge, now)
+            .delete_event_type(caller.organization, name, expunge, now)
             .await?)
     }
 

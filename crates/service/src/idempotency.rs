@@ -1,10 +1,10 @@
 //! Idempotency keys: how a repeated request is recognised.
 
 use aws_lc_rs::digest::{Context, SHA256};
-use domain::OrganizationKey;
 use store::{Idempotency, IdempotencyKind};
 
 use crate::Service;
+use crate::caller::Caller;
 use crate::error::Error;
 
 /// A request that carries an idempotency key.
@@ -26,7 +26,7 @@ impl Service {
     /// Only hashes are kept: a key is the caller's own text and may say anything.
     pub fn idempotency(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         request: &IdempotentRequest<'_>,
     ) -> Result<Idempotency, Error> {
         let bytes = request.key.len();
@@ -41,10 +41,14 @@ impl Service {
         } else {
             IdempotencyKind::Chosen
         };
+        // Those who see one application only have keys of their own: neither may find out which
+        // ones the other has used.
+        let organization = caller.organization.0.to_be_bytes();
+        let application = caller.application.map_or(0, |key| key.0).to_be_bytes();
         let [method, path] = [request.method.as_bytes(), request.path.as_bytes()];
         Ok(Idempotency {
             kind,
-            key: hash(&[&organization.0.to_be_bytes(), request.key]),
+            key: hash(&[&organization, &application, request.key]),
             fingerprint: hash(&[method, path, request.body]),
         })
     }

@@ -16,22 +16,12 @@ use domain::{ApiKeyId, OrganizationId, OrganizationKey};
 use store::{NewApiKey, Scope};
 
 use crate::Service;
+use crate::caller::Caller;
 use crate::error::Error;
-
-/// Who is asking, once the key is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Principal {
-    /// The key, by its public id.
-    pub key: ApiKeyId,
-    /// Whose key it is.
-    pub organization: OrganizationKey,
-    /// What it may do.
-    pub scope: Scope,
-}
 
 /// Keys seen within the last seconds, by hash, with the end of their stay.
 #[derive(Debug, Default)]
-pub(crate) struct Cache(Mutex<HashMap<[u8; 32], (Principal, Duration)>>);
+pub(crate) struct Cache(Mutex<HashMap<[u8; 32], (Caller, Duration)>>);
 
 impl Cache {
     /// A key that was revoked works no longer than this.
@@ -39,18 +29,18 @@ impl Cache {
     /// Only keys that exist are kept, so this bounds nothing that a stranger can fill.
     const ENTRIES_MAX: usize = 4_096;
 
-    fn get(&self, hash: &[u8; 32], now: Duration) -> Option<Principal> {
+    fn get(&self, hash: &[u8; 32], now: Duration) -> Option<Caller> {
         let entries = self.0.lock().expect("no panic while it is held");
-        let (principal, until) = entries.get(hash)?;
-        (now < *until).then_some(*principal)
+        let (caller, until) = entries.get(hash)?;
+        (now < *until).then_some(*caller)
     }
 
-    fn put(&self, hash: [u8; 32], principal: Principal, now: Duration) {
+    fn put(&self, hash: [u8; 32], caller: Caller, now: Duration) {
         let mut entries = self.0.lock().expect("no panic while it is held");
         if entries.len() >= Self::ENTRIES_MAX {
             entries.clear();
         }
-        entries.insert(hash, (principal, now + Self::STAY));
+        entries.insert(hash, (caller, now + Self::STAY));
     }
 }
 
@@ -63,25 +53,27 @@ impl Service {
     pub const TOKEN_LEN_GOOD: usize = 24;
 
     /// Finds out whose token this is.
-    pub async fn authenticate(&self, token: &[u8]) -> Result<Principal, Error> {
+    pub async fn authenticate(&self, token: &[u8]) -> Result<Caller, Error> {
         if token.is_empty() || token.len() > Self::TOKEN_LEN_MAX {
             return Err(Error::Unauthenticated);
         }
         let hash = hash_of(token);
         let now = self.0.world.clock.monotonic();
-        if let Some(principal) = self.0.keys.get(&hash, now) {
-            return Ok(principal);
+        if let Some(caller) = self.0.keys.get(&hash, now) {
+            return Ok(caller);
         }
         let row = self.store().api_key(&hash).await?;
         let row = row.ok_or(Error::Unauthenticated)?;
         verify_slices_are_equal(&row.hash, &hash).map_err(|_| Error::Unauthenticated)?;
-        let principal = Principal {
-            key: row.id,
+        let caller = Caller {
+            key: Some(row.id),
             organization: row.organization,
+            application: None,
             scope: row.scope,
+            request: None,
         };
-        self.0.keys.put(hash, principal, now);
-        Ok(principal)
+        self.0.keys.put(hash, caller, now);
+        Ok(caller)
     }
 
     /// Makes the organization and the first admin key, if they do not exist.

@@ -10,6 +10,7 @@
 
 mod applications;
 mod attempts;
+mod caller;
 mod endpoint_headers;
 mod endpoints;
 mod error;
@@ -32,13 +33,13 @@ use vault::Vault;
 
 pub use applications::{ApplicationInput, ApplicationPatch};
 pub use attempts::AttemptQuery;
+pub use caller::{Caller, RequestId};
 pub use endpoint_headers::EndpointHeaders;
 pub use endpoints::{EndpointInput, EndpointPatch};
 pub use engine::Published;
 pub use error::{Error, FieldError};
 pub use event_types::{EventTypeInput, EventTypePatch};
 pub use idempotency::IdempotentRequest;
-pub use keys::Principal;
 pub use messages::{Destination, MessageQuery};
 pub use publish::{MessageInput, PayloadInput, PublishInput};
 pub use readiness::NotReady;

@@ -1,12 +1,13 @@
 //! Messages and where they went.
 
-use domain::{ApplicationKey, EndpointKey, MessageKey, OrganizationKey};
+use domain::{ApplicationKey, EndpointKey, MessageKey};
 use store::{
     ApplicationRef, Endpoint, EndpointRef, Idempotency, MessageDestination, MessageFilter,
     MessageRef, MessageRow, Page, PageRequest, Resend, Resent,
 };
 
 use crate::Service;
+use crate::caller::Caller;
 use crate::error::Error;
 
 /// Which messages a list wants.
@@ -25,11 +26,11 @@ impl Service {
     /// Reads one message, with its payload if that still exists.
     pub async fn message(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         application: &ApplicationRef,
         message: &MessageRef,
     ) -> Result<MessageRow, Error> {
-        let application = self.application(organization, application).await?.key;
+        let application = self.application(caller, application).await?.key;
         self.message_in(application, message).await
     }
 
@@ -47,24 +48,24 @@ impl Service {
     /// Lists messages by time of publishing.
     pub async fn messages(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         application: &ApplicationRef,
         query: &MessageQuery,
         page: PageRequest<MessageKey>,
     ) -> Result<Page<MessageRow, MessageKey>, Error> {
-        let application = self.application(organization, application).await?.key;
+        let application = self.application(caller, application).await?.key;
         Ok(self.store().messages(application, query, page).await?)
     }
 
     /// Lists where a message goes or went.
     pub async fn message_destinations(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         application: &ApplicationRef,
         message: &MessageRef,
         page: PageRequest<EndpointKey>,
     ) -> Result<Page<Destination>, Error> {
-        let message = self.message(organization, application, message).await?.id;
+        let message = self.message(caller, application, message).await?.id;
         let found = self.store().message_destinations(message, page).await?;
         let keys: Vec<_> = found.items.iter().map(|item| item.endpoint).collect();
         let endpoints = self.store().endpoints_by_key(&keys).await?;
@@ -84,13 +85,13 @@ impl Service {
     /// Sends a message to an endpoint once more, now.
     pub async fn resend(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         application: &ApplicationRef,
         message: &MessageRef,
         endpoint: &EndpointRef,
         idempotency: Option<Idempotency>,
     ) -> Result<(), Error> {
-        let endpoint = self.endpoint(organization, application, endpoint).await?;
+        let endpoint = self.endpoint(caller, application, endpoint).await?;
         let message = self.message_in(endpoint.application, message).await?;
         let resend = Resend {
             message: message.id,

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::{EventId, EventType, OrganizationKey, Tag, Timestamp};
+use domain::{EventId, EventType, Tag, Timestamp};
 use engine::{MessageDraft, PublishRequest, Published};
 use store::{ApplicationRef, Idempotency, OnEventId, Payload};
 
 use crate::applications::ApplicationInput;
+use crate::caller::Caller;
 use crate::error::Error;
 use crate::fields::Fields;
 use crate::{Service, Upserted};
@@ -16,8 +17,8 @@ use crate::{Service, Upserted};
 /// A publish as a caller describes it.
 #[derive(Debug)]
 pub struct PublishInput<'a> {
-    /// Whose application.
-    pub organization: OrganizationKey,
+    /// Who publishes.
+    pub caller: Caller,
     /// Which application.
     pub application: ApplicationRef,
     /// Creates the application if it does not exist; otherwise it is not looked at.
@@ -81,7 +82,8 @@ impl Service {
         fields.check()?;
 
         let request = PublishRequest {
-            organization: input.organization,
+            organization: input.caller.organization,
+            only: input.caller.application,
             application: input.application,
             messages: drafts,
             on_event_id: if input.is_batch {
@@ -91,15 +93,19 @@ impl Service {
             },
             idempotency: input.idempotency,
         };
-        let Some(application) = input.create_application else {
+        // Who may only publish names an application that exists.
+        let may_create = input.caller.may_create_applications();
+        let Some(application) = input.create_application.filter(|_| may_create) else {
             return Ok(self.engine().publish(request).await?.messages);
         };
-        self.publish_or_create(request, application).await
+        self.publish_or_create(input.caller, request, application)
+            .await
     }
 
     /// Publishes, and creates the application when it turns out not to exist.
     async fn publish_or_create(
         &self,
+        caller: Caller,
         request: PublishRequest,
         application: ApplicationInput,
     ) -> Result<Vec<Published>, Error> {
@@ -107,12 +113,14 @@ impl Service {
             Err(engine::PublishError::NoApplication) => {}
             answer => return Ok(answer?.messages),
         }
-        self.create_for_publish(&request, application).await?;
+        self.create_for_publish(caller, &request, application)
+            .await?;
         Ok(self.engine().publish(request).await?.messages)
     }
 
     async fn create_for_publish(
         &self,
+        caller: Caller,
         request: &PublishRequest,
         mut application: ApplicationInput,
     ) -> Result<(), Error> {
@@ -125,7 +133,7 @@ impl Service {
             let msg = "is not the uid that the path names";
             return Err(Error::field(&["application", "uid"], msg));
         }
-        self.get_or_create_application(request.organization, application, None)
+        self.get_or_create_application(caller, application, None)
             .await
             .map(|_: Upserted<_>| ())
             .map_err(|error| match error {

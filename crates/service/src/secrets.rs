@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use domain::{EndpointId, OrganizationKey};
+use domain::EndpointId;
 use signature::Secret;
 use store::{ApplicationRef, EndpointRef, Rotation, Sealed};
 use vault::Binding;
 
 use crate::Service;
+use crate::caller::Caller;
 use crate::error::Error;
 use crate::fields::Fields;
 
@@ -24,11 +25,11 @@ impl Service {
     /// Returns the current signing secret of an endpoint, `whsec_…`.
     pub async fn endpoint_secret(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         application: &ApplicationRef,
         endpoint: &EndpointRef,
     ) -> Result<String, Error> {
-        let endpoint = self.endpoint(organization, application, endpoint).await?;
+        let endpoint = self.endpoint(caller, application, endpoint).await?;
         let current = endpoint
             .secrets
             .first()
@@ -39,7 +40,7 @@ impl Service {
     /// Puts a new secret first, and returns it.
     pub async fn rotate_secret(
         &self,
-        organization: OrganizationKey,
+        caller: Caller,
         application: &ApplicationRef,
         endpoint: &EndpointRef,
         input: RotationInput,
@@ -56,7 +57,7 @@ impl Service {
         fields.check()?;
         let secret = secret.expect("made, and there were no faults");
 
-        let existing = self.endpoint(organization, application, endpoint).await?;
+        let existing = self.endpoint(caller, application, endpoint).await?;
         let now = self.now();
         let rotation = Rotation {
             secret: self.seal_secret(existing.id, &secret),

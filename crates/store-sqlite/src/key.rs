@@ -39,7 +39,7 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewApiKey) -> Result<(), Fault> {
             new.organization.0,
             new.name,
             new.hash,
-            slug(new.scope),
+            new.scope.slug(),
             new.now.as_micros(),
         ])?;
     if inserted == 0 {
@@ -60,7 +60,8 @@ pub(crate) fn by_hash(
                 organization: OrganizationKey(row.get(1)?),
                 name: row.get(2)?,
                 hash: *hash,
-                scope: scope(&row.get::<_, String>(3)?)?,
+                scope: Scope::from_slug(&row.get::<_, String>(3)?)
+                    .ok_or_else(|| invalid("scope"))?,
             })
         })
         .optional()?)
@@ -71,17 +72,4 @@ pub(crate) fn count(connection: &Connection) -> Result<u64, Fault> {
         .prepare_cached("SELECT count(*) FROM api_key")?
         .query_row([], |row| row.get(0))?;
     Ok(count.unsigned_abs())
-}
-
-const fn slug(scope: Scope) -> &'static str {
-    match scope {
-        Scope::Admin => "admin",
-    }
-}
-
-fn scope(slug: &str) -> rusqlite::Result<Scope> {
-    match slug {
-        "admin" => Ok(Scope::Admin),
-        _ => Err(invalid("scope")),
-    }
 }

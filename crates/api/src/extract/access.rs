@@ -3,20 +3,21 @@
 use aide::OperationInput;
 use aide::generate::GenContext;
 use aide::openapi::Operation;
-use axum::extract::FromRequestParts;
-use domain::OrganizationKey;
+use axum::extract::{FromRequestParts, MatchedPath};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use service::Service;
+use service::{Caller, RequestId, Service};
 
 use crate::error::ApiError;
+use crate::permissions;
 use crate::problem::Code;
 
-/// A known API key. A handler that has one in its signature cannot be reached without.
+/// A known API key that allows the route. A handler that has one in its signature cannot be
+/// reached without.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Access {
-    /// Whose things the request is about.
-    pub(crate) organization: OrganizationKey,
+    /// Who asks, and for whose things.
+    pub(crate) caller: Caller,
 }
 
 impl FromRequestParts<Service> for Access {
@@ -29,12 +30,15 @@ impl FromRequestParts<Service> for Access {
             return Err(ApiError::of(Code::AuthenticationFailed));
         };
         let token = bearer(value.as_bytes()).ok_or(ApiError::of(Code::AuthenticationFailed))?;
-        let principal = service.authenticate(token).await?;
-        // One scope so far; it may do everything in its organization.
-        let service::Scope::Admin = principal.scope;
-        Ok(Self {
-            organization: principal.organization,
-        })
+        let mut caller = service.authenticate(token).await?;
+        caller.request = parts.extensions.get::<RequestId>().copied();
+        let route = parts.extensions.get::<MatchedPath>();
+        let permission = route.and_then(|path| permissions::of(&parts.method, path.as_str()));
+        // A route that nobody listed is open to nobody.
+        if !permission.is_some_and(|permission| permission.allows(&caller)) {
+            return Err(ApiError::of(Code::InsufficientPermissions));
+        }
+        Ok(Self { caller })
     }
 }
 

@@ -133,7 +133,7 @@ impl Raw {
             path: self.parts.uri.path(),
             body: &self.bytes,
         };
-        Ok(Some(service.idempotency(access.organization, &request)?))
+        Ok(Some(service.idempotency(access.caller, &request)?))
     }
 }
 

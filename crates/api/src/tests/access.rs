@@ -1,7 +1,11 @@
 //! Who may ask, and what others see of what they may not.
 
+use std::collections::BTreeSet;
+
 use axum::body::Body;
 use http::Request;
+
+use crate::permissions;
 
 use super::harness::{ADMIN_KEY, Reply, TestApi};
 
@@ -88,6 +92,33 @@ async fn every_described_operation_but_health_asks_for_a_key() {
         }
     }
     assert!(asked > 30, "{asked}");
+}
+
+#[test]
+fn every_described_operation_says_what_it_asks_and_no_other_does() {
+    let description: serde_json::Value = serde_json::from_str(&crate::openapi_json()).unwrap();
+    let mut described = BTreeSet::new();
+    for (path, operations) in description["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            if operation["operationId"] != "v1.health.get" {
+                described.insert(format!("{} {path}", method.to_uppercase()));
+            }
+        }
+    }
+    let routes = permissions::ROUTES.iter();
+    let listed: BTreeSet<_> = routes.map(|(m, path, _)| format!("{m} {path}")).collect();
+
+    let without_entry: Vec<_> = described.difference(&listed).collect();
+    let without_route: Vec<_> = listed.difference(&described).collect();
+
+    let table = "the table is in crates/api/src/permissions.rs";
+    assert!(without_entry.is_empty(), "{table}: {without_entry:?}");
+    assert!(without_route.is_empty(), "{table}: {without_route:?}");
+    assert_eq!(
+        listed.len(),
+        permissions::ROUTES.len(),
+        "an entry is there twice"
+    );
 }
 
 #[tokio::test(start_paused = true)]

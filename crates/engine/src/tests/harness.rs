@@ -412,6 +412,7 @@ impl World {
         };
         PublishRequest {
             organization: self.organization,
+            only: None,
             application: ApplicationRef::Id(self.application.id),
             messages: bodies.into_iter().map(draft).collect(),
             on_event_id: OnEventId::Refuse,
