@@ -4,11 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use aide::OperationOutput;
-use aide::generate::GenContext;
-use aide::openapi::{MediaType, Operation, Response as ResponseDocs, SchemaObject};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
-use schemars::JsonSchema;
 use service::FieldError;
 
 use crate::problem::{self, Code, Fault};
@@ -127,70 +124,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// An error as the API answers it.
-#[derive(JsonSchema)]
-#[schemars(rename = "Problem")]
-#[expect(dead_code, reason = "read by the schema generator only")]
-struct ProblemSchema {
-    /// The page about this error, `/docs/errors/<code>`.
-    r#type: String,
-    /// The status in words.
-    title: String,
-    /// The HTTP status.
-    status: u16,
-    /// Names the error for good: what a program decides by.
-    code: String,
-    /// What happened, for people. With status 422 it is a list of what is wrong with each field.
-    detail: DetailSchema,
-}
-
-#[derive(JsonSchema)]
-#[schemars(rename = "ProblemDetail", untagged)]
-#[expect(dead_code, reason = "read by the schema generator only")]
-enum DetailSchema {
-    Sentence(String),
-    Faults(Vec<FaultSchema>),
-}
-
-/// One field that is not as it must be.
-#[derive(JsonSchema)]
-#[schemars(rename = "ValidationErrorItem")]
-#[expect(dead_code, reason = "read by the schema generator only")]
-struct FaultSchema {
-    /// Where: `body`, `query` or `header`, and the way to the field.
-    loc: Vec<String>,
-    /// What is wrong, in words that finish the sentence "this value …".
-    msg: String,
-    /// The kind of fault.
-    r#type: String,
-}
-
+// What an operation can answer with is described by `error_docs`, for all of them alike.
 impl OperationOutput for ApiError {
     type Inner = Self;
-
-    fn operation_response(ctx: &mut GenContext, _: &mut Operation) -> Option<ResponseDocs> {
-        let media = MediaType {
-            schema: Some(SchemaObject {
-                json_schema: ctx.schema.subschema_for::<ProblemSchema>(),
-                example: None,
-                external_docs: None,
-            }),
-            ..MediaType::default()
-        };
-        Some(ResponseDocs {
-            description: "An error".to_owned(),
-            content: [("application/problem+json".to_owned(), media)].into(),
-            ..ResponseDocs::default()
-        })
-    }
-
-    fn inferred_responses(
-        ctx: &mut GenContext,
-        operation: &mut Operation,
-    ) -> Vec<(Option<u16>, ResponseDocs)> {
-        Self::operation_response(ctx, operation)
-            .into_iter()
-            .map(|response| (None, response))
-            .collect()
-    }
 }

@@ -16,6 +16,7 @@ mod endpoint_secret;
 mod endpoints;
 mod envelope;
 mod error;
+mod error_docs;
 mod error_pages;
 mod event_types;
 mod extract;

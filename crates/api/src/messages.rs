@@ -25,7 +25,7 @@ use crate::wire::{empty_object, object_or_empty};
 const DOCS: Docs = Docs("Message");
 
 pub(crate) fn routes() -> ApiRouter<Service> {
-    let raw_docs = DOCS.op(
+    let raw_docs = DOCS.bytes(
         "v1.message.get-raw",
         "Get a message's payload, byte for byte",
     );

@@ -2,8 +2,8 @@
 
 use aide::generate::in_context;
 use aide::openapi::{
-    Info, OpenApi, Parameter, ParameterData, ParameterSchemaOrContent, ReferenceOr, SchemaObject,
-    SecurityScheme,
+    Info, MediaType, OpenApi, Parameter, ParameterData, ParameterSchemaOrContent, ReferenceOr,
+    SchemaObject, SecurityScheme,
 };
 use aide::transform::TransformOperation;
 use axum::response::{IntoResponse, Response};
@@ -14,6 +14,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::Value;
 use service::Service;
 
+use crate::error_docs;
 use crate::extract::IDEMPOTENCY_KEY;
 
 /// Names and groups operations.
@@ -28,6 +29,28 @@ impl Docs {
         summary: &'static str,
     ) -> impl FnOnce(TransformOperation<'_>) -> TransformOperation<'_> {
         move |op| op.id(id).summary(summary).tag(self.0)
+    }
+
+    /// Describes an operation that answers with bytes of whatever type.
+    pub(crate) fn bytes(
+        self,
+        id: &'static str,
+        summary: &'static str,
+    ) -> impl FnOnce(TransformOperation<'_>) -> TransformOperation<'_> {
+        move |op| {
+            let mut op = self.op(id, summary)(op);
+            let responses = op.inner_mut().responses.get_or_insert_default();
+            let bytes = aide::openapi::Response {
+                description: "The bytes, of the type that they came with".to_owned(),
+                content: [("*/*".to_owned(), MediaType::default())].into(),
+                ..Default::default()
+            };
+            let success = aide::openapi::StatusCode::Code(200);
+            responses
+                .responses
+                .insert(success, ReferenceOr::Item(bytes));
+            op
+        }
     }
 
     /// Describes a POST, which takes an idempotency key.
@@ -86,7 +109,8 @@ pub(crate) fn described() -> (Router<Service>, OpenApi) {
         },
         ..OpenApi::default()
     };
-    let router = crate::routes().finish_api_with(&mut api, |api| {
+    let router = crate::routes().finish_api_with(&mut api, |mut api| {
+        in_context(|context| error_docs::describe(context, api.inner_mut()));
         let bearer = SecurityScheme::Http {
             scheme: "bearer".to_owned(),
             bearer_format: None,

@@ -64,13 +64,53 @@ fn the_description_is_whole() {
                 path.matches('{').count(),
                 "{method} {path}"
             );
-            let has_errors = operation["responses"]["default"].is_object();
-            let cannot_fail = operation["operationId"] == "v1.health.get";
-            assert!(has_errors || cannot_fail, "{method} {path}");
+            declares_its_errors(&api, &format!("{method} {path}"), operation);
         }
     }
     let count = ids.len();
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), count, "operation ids are unique");
+}
+
+/// The statuses that an operation names are all there are: nothing is left to a default.
+fn declares_its_errors(api: &Value, name: &str, operation: &Value) {
+    let responses = operation["responses"].as_object().unwrap();
+    assert!(!responses.contains_key("default"), "{name}");
+    let succeeds = responses.keys().any(|status| status.starts_with('2'));
+    assert!(succeeds, "{name} says nothing of success");
+    for (status, response) in responses {
+        let Some(reference) = response["$ref"].as_str() else {
+            continue;
+        };
+        let place = reference.strip_prefix('#').unwrap();
+        let shape = api.pointer(place).unwrap()["content"].as_object().unwrap();
+        let kind = &shape["application/problem+json"]["schema"]["$ref"];
+        let is_list = kind == "#/components/schemas/ValidationProblem";
+        assert_eq!(is_list, status == "422", "{name} {status}");
+    }
+    let mut always = vec!["400", "408", "414", "431", "500", "503"];
+    if operation["security"].is_array() {
+        always.push("401");
+    }
+    if operation["requestBody"].is_object() {
+        always.extend(["409", "413", "415", "422", "507"]);
+    }
+    for status in always {
+        assert!(responses.contains_key(status), "{name} lacks {status}");
+    }
+}
+
+#[test]
+fn every_error_is_described_under_its_status() {
+    let api: Value = serde_json::from_str(&crate::openapi_json()).unwrap();
+    let described = api["components"]["responses"].as_object().unwrap();
+
+    for code in crate::Code::ALL {
+        let line = format!("- `{}`: ", code.slug());
+        let found = described
+            .values()
+            .filter(|response| response["description"].as_str().unwrap().contains(&line));
+        assert_eq!(found.count(), 1, "{}", code.slug());
+    }
 }
