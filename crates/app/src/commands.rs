@@ -180,8 +180,17 @@ fn client(command: cli::Command) -> ExitCode {
         input: &mut std::io::stdin(),
         out: &mut std::io::stdout(),
         err: &mut std::io::stderr(),
+        around: surroundings(),
     };
     runtime.block_on(cli::run(command, &mut streams)).into()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the environment"
+)]
+fn surroundings() -> cli::Surroundings {
+    cli::Surroundings::of_process(|name| std::env::var_os(name))
 }
 
 fn show(settings: SettingsArgs) -> anyhow::Result<()> {

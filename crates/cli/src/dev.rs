@@ -20,7 +20,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use crate::client::{Call, Client, ServerArgs};
 use crate::exit::{Exit, Failure};
 use crate::sink::{Received, RunningSink, Sink, SinkOptions, Verdict};
-use crate::{Hidden, Streams, world};
+use crate::{Hidden, Streams, Surroundings, world};
 use server::Child;
 
 /// See it work: a server, a receiver and a content pipeline
@@ -108,6 +108,7 @@ pub(crate) async fn run(args: DevArgs, streams: &mut Streams<'_>) -> Result<Exit
         input: streams.input,
         out: &mut std::io::sink(),
         err: streams.err,
+        around: Surroundings::default(),
     };
     stage.wait_for(&burst, quiet).await?;
     say(

@@ -4,6 +4,7 @@
 //! same from a laptop as on the server itself. `out` is for what was asked for, `err` for how it
 //! went; both are handed in, so that a test reads what a person would see.
 //!
+//! - `app`, `endpoint` and the like are nouns of the API, with `ls`, `get`, `add`, `edit`, `rm`.
 //! - `send` publishes a message, `api` makes any other call.
 //! - `sink` is a receiver that behaves as badly as it is told to; [`sink::Sink`] is the same for
 //!   tests and for `posthaste dev`.
@@ -17,9 +18,13 @@ mod client;
 mod dev;
 mod exit;
 mod keygen;
+mod nouns;
+mod output;
 mod send;
+mod session;
 mod sign;
 pub mod sink;
+mod surroundings;
 mod text;
 mod verify;
 mod world;
@@ -31,9 +36,12 @@ pub use client::ServerArgs;
 pub use dev::DevArgs;
 pub use exit::Exit;
 pub use keygen::KeygenArgs;
+pub use nouns::app::AppCommand;
+pub use nouns::endpoint::EndpointCommand;
 pub use send::SendArgs;
 pub use sign::SignArgs;
 pub use sink::SinkArgs;
+pub use surroundings::Surroundings;
 pub use text::Hidden;
 pub use verify::VerifyArgs;
 
@@ -43,6 +51,10 @@ use exit::Failure;
 // because clap would print it as what the whole binary is about.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    #[command(subcommand, visible_alias = "apps")]
+    App(AppCommand),
+    #[command(subcommand, visible_alias = "endpoints")]
+    Endpoint(EndpointCommand),
     Send(SendArgs),
     Sink(SinkArgs),
     Verify(VerifyArgs),
@@ -60,6 +72,8 @@ pub struct Streams<'a> {
     pub out: &'a mut dyn Write,
     /// Standard error: how it went.
     pub err: &'a mut dyn Write,
+    /// The terminal and the files around them.
+    pub around: Surroundings,
 }
 
 /// Runs a command to its end. Failures have been told to the person when this returns.
@@ -67,11 +81,15 @@ pub struct Streams<'a> {
 /// Needs a tokio runtime with I/O and time enabled; one thread is enough.
 pub async fn run(command: Command, streams: &mut Streams<'_>) -> Exit {
     let wants_json = match &command {
+        Command::App(command) => command.common().output.wants_json(),
+        Command::Endpoint(command) => command.common().output.wants_json(),
         Command::Send(args) => args.wants_json(),
         Command::Api(_) => true,
         _ => false,
     };
     let result = match command {
+        Command::App(command) => nouns::app::run(command, streams).await,
+        Command::Endpoint(command) => nouns::endpoint::run(command, streams).await,
         Command::Send(args) => send::run(args, streams).await,
         Command::Sink(args) => sink::run(args, streams).await,
         Command::Verify(args) => verify::run(&args, streams),

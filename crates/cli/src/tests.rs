@@ -37,6 +37,7 @@ pub(crate) async fn typed_words(words: &[&str], mut input: &[u8]) -> Ended {
         input: &mut input,
         out: &mut out,
         err: &mut err,
+        around: Surroundings::default(),
     };
 
     let exit = run(command, &mut streams).await;
@@ -58,23 +59,29 @@ fn the_commands_are_well_formed() {
 fn every_command_and_option_explains_itself() {
     let mut commands = CommandLine::command();
     commands.build();
-    for command in commands
-        .get_subcommands()
-        .filter(|command| command.get_name() != "help")
-    {
+    let commands = commands.get_subcommands();
+    for command in commands.filter(|command| command.get_name() != "help") {
         let name = command.get_name();
-        assert!(command.get_about().is_some(), "{name} says what it does");
         assert!(
             command.get_long_about().is_some(),
             "{name} says more when asked"
         );
-        for argument in command.get_arguments() {
-            assert!(
-                argument.get_help().is_some(),
-                "{name} explains {}",
-                argument.get_id()
-            );
-        }
+        explains_itself(command, name);
+    }
+}
+
+fn explains_itself(command: &clap::Command, name: &str) {
+    assert!(command.get_about().is_some(), "{name} says what it does");
+    for argument in command.get_arguments() {
+        assert!(
+            argument.get_help().is_some(),
+            "{name} explains {}",
+            argument.get_id()
+        );
+    }
+    let verbs = command.get_subcommands();
+    for verb in verbs.filter(|verb| verb.get_name() != "help") {
+        explains_itself(verb, &format!("{name} {}", verb.get_name()));
     }
 }
 

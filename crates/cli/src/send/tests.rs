@@ -146,6 +146,7 @@ async fn publishing_is_tried_again_until_the_server_is_back() {
         input: &mut input,
         out: &mut out,
         err: &mut err,
+        around: crate::Surroundings::default(),
     };
 
     let exit = run_with(&client, args("send x -a shop -o id"), &mut streams)

@@ -250,6 +250,7 @@ async fn commanded(line: &str, requests: &[String]) -> (Exit, String, String) {
         input: &mut input,
         out: &mut out,
         err: &mut err,
+        around: crate::Surroundings::default(),
     };
     let (tell, addr) = oneshot::channel();
     let ask = async {

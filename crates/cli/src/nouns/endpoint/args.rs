@@ -1,0 +1,236 @@
+//! What the commands about endpoints are told.
+
+use std::time::Duration;
+
+use crate::session::{
+    AppArg, ChangeArgs, Common, ConfirmArgs, ListArgs, MakeArgs, Setting, key_value,
+    number_or_none, text_or_none, texts_or_none,
+};
+use crate::text::duration;
+
+/// Endpoints: where the messages of an application go
+///
+/// An endpoint is a URL with a secret of its own, and with the event types and channels that it
+/// wants to hear of.
+#[derive(Debug, clap::Subcommand)]
+pub enum EndpointCommand {
+    /// List the endpoints of an application
+    #[command(visible_alias = "list")]
+    Ls(LsArgs),
+    /// Show an endpoint
+    Get(GetArgs),
+    /// Create an endpoint
+    #[command(visible_alias = "create")]
+    Add(AddArgs),
+    /// Change an endpoint; what is not named stays
+    Edit(EditArgs),
+    /// Delete an endpoint; what it has not got yet is canceled
+    #[command(visible_alias = "delete")]
+    Rm(RmArgs),
+    /// Let deliveries go: enables it, and ends a pause
+    Enable(OneArgs),
+    /// Make no more deliveries; those that wait are canceled
+    Disable(OneArgs),
+    /// Hold deliveries until it goes on; nothing is canceled
+    Pause(OneArgs),
+    /// Let deliveries go on after a pause
+    #[command(visible_alias = "resume")]
+    Unpause(OneArgs),
+    /// The signing secret
+    #[command(subcommand)]
+    Secret(SecretCommand),
+    /// Headers that are sent with each message
+    #[command(subcommand)]
+    Headers(HeadersCommand),
+}
+
+/// The signing secret of an endpoint
+#[derive(Debug, clap::Subcommand)]
+pub enum SecretCommand {
+    /// Print the secret
+    Show(GetArgs),
+    /// Replace the secret; the earlier one goes on signing for a while
+    Rotate(RotateArgs),
+}
+
+/// Headers that are sent with each message
+#[derive(Debug, clap::Subcommand)]
+pub enum HeadersCommand {
+    /// Show the headers; sensitive values stay hidden
+    Show(GetArgs),
+    /// Set headers; others stay
+    Set(SetHeadersArgs),
+    /// Remove headers
+    #[command(visible_alias = "rm")]
+    Unset(UnsetHeadersArgs),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  posthaste endpoint ls -a shop -o wide")]
+pub struct LsArgs {
+    #[command(flatten)]
+    pub(super) app: AppArg,
+    #[command(flatten)]
+    pub(super) list: ListArgs,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct GetArgs {
+    /// The endpoint, by its id or uid
+    pub(super) endpoint: String,
+    #[command(flatten)]
+    pub(super) app: AppArg,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct OneArgs {
+    /// The endpoint, by its id or uid
+    pub(super) endpoint: String,
+    #[command(flatten)]
+    pub(super) app: AppArg,
+    #[command(flatten)]
+    pub(super) change: ChangeArgs,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    posthaste endpoint add https://example.com/hooks -a shop --uid search\n  \
+    posthaste endpoint add https://example.com/hooks -a shop --types content.published")]
+pub struct AddArgs {
+    /// Where to
+    #[arg(value_name = "URL")]
+    pub(super) to: String,
+    #[command(flatten)]
+    pub(super) app: AppArg,
+    /// Your own name for it, which works in place of its id
+    #[arg(long)]
+    pub(super) uid: Option<String>,
+    /// What it is for
+    #[arg(long)]
+    pub(super) description: Option<String>,
+    /// Only messages of these event types, separated by commas
+    #[arg(short, long, value_delimiter = ',', value_name = "TYPE,…")]
+    pub(super) types: Option<Vec<String>>,
+    /// Only messages with one of these channels, separated by commas
+    #[arg(long, value_delimiter = ',', value_name = "CHANNEL,…")]
+    pub(super) channels: Option<Vec<String>>,
+    /// Messages per second
+    #[arg(long, value_name = "N")]
+    pub(super) rate: Option<u32>,
+    /// A header to send with each message
+    #[arg(short = 'H', long = "header", value_name = "NAME=VALUE", value_parser = key_value)]
+    pub(super) headers: Vec<(String, String)>,
+    /// Something to remember about it
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(super) metadata: Vec<(String, String)>,
+    /// A file with the signing secret (`whsec_…`), or `-`; made when left out
+    #[arg(long, value_name = "FILE")]
+    pub(super) secret_file: Option<String>,
+    /// Create it disabled
+    #[arg(long)]
+    pub(super) disabled: bool,
+    /// More fields, as a JSON object; `-` is standard input
+    #[arg(short, long)]
+    pub(super) file: Option<String>,
+    #[command(flatten)]
+    pub(super) make: MakeArgs,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  \
+    posthaste endpoint edit search -a shop --types content.published,content.updated")]
+pub struct EditArgs {
+    /// The endpoint, by its id or uid
+    pub(super) endpoint: String,
+    #[command(flatten)]
+    pub(super) app: AppArg,
+    /// Where to
+    #[arg(long, value_name = "URL")]
+    pub(super) to: Option<String>,
+    /// Your own name for it, or `none`
+    #[arg(long, value_parser = text_or_none)]
+    pub(super) uid: Option<Setting<String>>,
+    /// What it is for
+    #[arg(long)]
+    pub(super) description: Option<String>,
+    /// Only messages of these event types, separated by commas, or `none` for all
+    #[arg(short, long, value_parser = texts_or_none, value_name = "TYPE,…")]
+    pub(super) types: Option<Setting<Vec<String>>>,
+    /// Only messages with one of these channels, separated by commas, or `none` for all
+    #[arg(long, value_parser = texts_or_none, value_name = "CHANNEL,…")]
+    pub(super) channels: Option<Setting<Vec<String>>>,
+    /// Messages per second, or `none`
+    #[arg(long, value_name = "N", value_parser = number_or_none)]
+    pub(super) rate: Option<Setting<u32>>,
+    /// Something to remember about it; replaces all that was remembered
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(super) metadata: Vec<(String, String)>,
+    /// More fields, as a JSON object; `-` is standard input
+    #[arg(short, long)]
+    pub(super) file: Option<String>,
+    #[command(flatten)]
+    pub(super) change: ChangeArgs,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  posthaste endpoint rm search -a shop --yes")]
+pub struct RmArgs {
+    /// The endpoint, by its id or uid
+    pub(super) endpoint: String,
+    #[command(flatten)]
+    pub(super) app: AppArg,
+    #[command(flatten)]
+    pub(super) confirm: ConfirmArgs,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  \
+    posthaste endpoint secret rotate search -a shop --grace 2h --yes")]
+pub struct RotateArgs {
+    /// The endpoint, by its id or uid
+    pub(super) endpoint: String,
+    #[command(flatten)]
+    pub(super) app: AppArg,
+    /// How long the earlier secret goes on signing [default: 1d]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(super) grace: Option<Duration>,
+    /// A file with the new secret (`whsec_…`), or `-`; made when left out
+    #[arg(long, value_name = "FILE")]
+    pub(super) secret_file: Option<String>,
+    #[command(flatten)]
+    pub(super) confirm: ConfirmArgs,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  posthaste endpoint headers set search x-team=web -a shop")]
+pub struct SetHeadersArgs {
+    #[command(flatten)]
+    pub(super) one: OneArgs,
+    /// A header and its value
+    #[arg(required = true, value_name = "NAME=VALUE", value_parser = key_value)]
+    pub(super) headers: Vec<(String, String)>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  posthaste endpoint headers unset search x-team -a shop")]
+pub struct UnsetHeadersArgs {
+    #[command(flatten)]
+    pub(super) one: OneArgs,
+    /// The names of headers
+    #[arg(required = true, value_name = "NAME")]
+    pub(super) names: Vec<String>,
+}
