@@ -5,15 +5,12 @@ use std::collections::BTreeMap;
 use aide::axum::ApiRouter;
 use aide::axum::routing::{get_with, post_with};
 use axum::extract::State;
-use domain::{
-    AttemptStatus, Channel, DeliveryState, EndpointKey, EventType, MessageId, Tag, Timestamp,
-    Trigger,
-};
+use domain::{AttemptStatus, Channel, EndpointKey, EventType, MessageId, Tag, Timestamp, Trigger};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use service::{
-    ApplicationRef, AttemptCursor, AttemptQuery, AttemptRow, Caller, Destination, MessageRow,
-    Order, Page, PageRequest, Service,
+    ApplicationRef, AttemptCursor, AttemptQuery, AttemptRow, Caller, DeliveryStatus, Destination,
+    MessageRow, Order, Page, PageRequest, Service,
 };
 
 use crate::answer::{Accepted, Answer, Found};
@@ -113,7 +110,7 @@ struct AttemptErrorOut {
 struct MessageEndpointOut {
     #[serde(flatten)]
     endpoint: EndpointCommon,
-    /// 0 success, 1 pending, 2 fail; 4 canceled only with `expanded_statuses=true`
+    /// 0 success, 1 pending, 2 fail, 3 sending; 4 canceled only with `expanded_statuses=true`
     status: u8,
     status_text: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -221,12 +218,15 @@ const fn attempt_status(status: AttemptStatus) -> (u8, &'static str) {
     }
 }
 
-const fn delivery_status(state: DeliveryState, expanded: bool) -> (u8, &'static str) {
-    match state {
-        DeliveryState::Success => (0, "success"),
-        DeliveryState::Pending => (1, "pending"),
-        DeliveryState::Canceled if expanded => (4, "canceled"),
-        DeliveryState::Fail | DeliveryState::Canceled => (2, "fail"),
+/// Returns a status as the wire has it; clients that know no more than four see a canceled
+/// delivery as a failed one.
+pub(crate) const fn delivery_status(status: DeliveryStatus, expanded: bool) -> (u8, &'static str) {
+    match status {
+        DeliveryStatus::Success => (0, "success"),
+        DeliveryStatus::Pending => (1, "pending"),
+        DeliveryStatus::Sending => (3, "sending"),
+        DeliveryStatus::Canceled if expanded => (4, "canceled"),
+        DeliveryStatus::Fail | DeliveryStatus::Canceled => (2, "fail"),
     }
 }
 
@@ -272,7 +272,7 @@ impl MessageAttemptOut {
 
 impl MessageEndpointOut {
     fn new(destination: Destination, expanded: bool) -> Self {
-        let (status, status_text) = delivery_status(destination.delivery.state, expanded);
+        let (status, status_text) = delivery_status(destination.status, expanded);
         Self {
             endpoint: destination.endpoint.into(),
             status,

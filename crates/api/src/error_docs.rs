@@ -94,6 +94,7 @@ pub(crate) fn describe(ctx: &mut GenContext, api: &mut OpenApi) {
 fn operations(path: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation)> {
     let PathItem {
         get,
+        head,
         put,
         post,
         delete,
@@ -101,7 +102,8 @@ fn operations(path: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation
         ..
     } = path;
     let writing = [put, post, delete, patch].map(|operation| (false, operation));
-    std::iter::once((true, get))
+    [(true, get), (true, head)]
+        .into_iter()
         .chain(writing)
         .filter_map(|(is_read, operation)| Some((is_read, operation.as_mut()?)))
 }

@@ -20,10 +20,19 @@ use crate::problem::Code;
 pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
 
 pub(crate) fn routes() -> ApiRouter<Service> {
-    let docs = Docs("Health").op("v1.health.get", "Check that the API answers");
+    const DOCS: Docs = Docs("Health");
+    const SUMMARY: &str = "Check that the API answers";
     ApiRouter::new()
-        .api_route("/api/v1/health", get_with(lives, docs))
-        .route("/api/v1/health/ping", get(lives))
+        .api_route(
+            "/api/v1/health",
+            get_with(lives, DOCS.op("v1.health.get", SUMMARY))
+                .head_with(lives, DOCS.op("v1.health.head", SUMMARY)),
+        )
+        .api_route(
+            "/api/v1/health/ping",
+            get_with(lives, DOCS.op("v1.health.ping", SUMMARY))
+                .head_with(lives, DOCS.op("v1.health.ping-head", SUMMARY)),
+        )
         .route("/livez", get(lives))
         .route("/readyz", get(ready))
 }

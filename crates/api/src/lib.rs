@@ -12,6 +12,7 @@ mod answer;
 mod applications;
 mod attempts;
 mod endpoint_headers;
+mod endpoint_messages;
 mod endpoint_secret;
 mod endpoints;
 mod envelope;
@@ -71,6 +72,7 @@ fn routes() -> ApiRouter<Service> {
         .merge(applications::routes())
         .merge(endpoints::routes())
         .merge(endpoint_headers::routes())
+        .merge(endpoint_messages::routes())
         .merge(endpoint_secret::routes())
         .merge(event_types::routes())
         .merge(publish::routes())

@@ -117,7 +117,7 @@ fn shown(payload: &Payload) -> Box<RawValue> {
 }
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-struct ListQuery {
+pub(crate) struct ListQuery {
     /// Only with this channel
     channel: Option<Parsed<Channel>>,
     /// Only with this tag

@@ -177,6 +177,13 @@ impl Lane {
         self.held.contains_key(&key) && !self.queue.iter().any(|job| job.key() == key)
     }
 
+    /// Returns what [`Self::is_in_flight`].
+    pub(crate) fn in_flight(&self) -> Vec<MessageKey> {
+        let queued: HashSet<_> = self.queue.iter().map(Job::key).collect();
+        let held = self.held.keys().copied();
+        held.filter(|key| !queued.contains(key)).collect()
+    }
+
     fn has_room(&self, config: &EngineConfig, budget: &Budget) -> bool {
         let share = config.payload_memory / 8;
         self.queue.len() < self.queue_max(config)

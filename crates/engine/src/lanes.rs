@@ -579,6 +579,12 @@ impl Lanes {
         lane.is_some_and(|lane| lane.is_in_flight(message))
     }
 
+    /// Returns the messages of a destination of which [`Self::is_in_flight`] is true.
+    pub(crate) fn in_flight_of(&self, endpoint: EndpointKey) -> Vec<MessageKey> {
+        let lane = self.lanes.get(&endpoint);
+        lane.map(Lane::in_flight).unwrap_or_default()
+    }
+
     #[cfg(test)]
     pub(crate) fn wake_count(&self) -> usize {
         self.wakes.len()

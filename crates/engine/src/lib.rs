@@ -170,6 +170,12 @@ impl Engine {
         self.shared.lanes().is_in_flight(endpoint, message)
     }
 
+    /// Returns the messages that are [in flight](Self::in_flight) to an endpoint: as many as it
+    /// has attempts at once, and those whose outcomes wait for the next commit.
+    pub fn in_flight_to(&self, endpoint: EndpointKey) -> Vec<MessageKey> {
+        self.shared.lanes().in_flight_of(endpoint)
+    }
+
     /// Returns the payload bytes held in memory, with their overhead.
     pub fn payload_memory(&self) -> usize {
         self.shared.budget.used()

@@ -12,6 +12,7 @@ mod applications;
 mod attempts;
 mod caller;
 mod endpoint_headers;
+mod endpoint_messages;
 mod endpoints;
 mod error;
 mod event_types;
@@ -35,6 +36,9 @@ pub use applications::{ApplicationInput, ApplicationPatch};
 pub use attempts::AttemptQuery;
 pub use caller::{Caller, RequestId};
 pub use endpoint_headers::EndpointHeaders;
+pub use endpoint_messages::{
+    AttemptedMessage, DeliveryStatus, EndpointMessageQuery, EndpointStats,
+};
 pub use endpoints::{EndpointInput, EndpointPatch};
 pub use engine::Published;
 pub use error::{Error, FieldError};
@@ -47,7 +51,7 @@ pub use secrets::RotationInput;
 pub use store::{
     Application, ApplicationRef, AttemptCursor, AttemptRow, Cursor, Endpoint, EndpointRef,
     EventTypeRow, Idempotency, MessageDestination, MessageRef, MessageRow, Order, Page,
-    PageRequest, Payload, Scope,
+    PageRequest, Payload, Scope, Span,
 };
 
 /// What the service works with.

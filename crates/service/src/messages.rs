@@ -8,6 +8,7 @@ use store::{
 
 use crate::Service;
 use crate::caller::Caller;
+use crate::endpoint_messages::DeliveryStatus;
 use crate::error::Error;
 
 /// Which messages a list wants.
@@ -20,6 +21,8 @@ pub struct Destination {
     pub endpoint: Endpoint,
     /// The delivery.
     pub delivery: MessageDestination,
+    /// How it stands.
+    pub status: DeliveryStatus,
 }
 
 impl Service {
@@ -73,7 +76,12 @@ impl Service {
             // An endpoint that was erased in between takes its deliveries with it.
             let of_delivery = |endpoint: &&Endpoint| endpoint.key == delivery.endpoint;
             let endpoint = endpoints.iter().find(of_delivery)?.clone();
-            Some(Destination { endpoint, delivery })
+            let status = self.status_of(message.key(), &delivery);
+            Some(Destination {
+                endpoint,
+                delivery,
+                status,
+            })
         };
         Ok(Page {
             items: found.items.into_iter().filter_map(join).collect(),

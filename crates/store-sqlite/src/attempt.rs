@@ -296,7 +296,7 @@ pub(crate) fn destination_sql(walk: &Walk) -> String {
 
 /// Reads one destination; `None` when the endpoint is erased, or when all there was is a manual
 /// attempt that failed.
-fn destination(
+pub(crate) fn destination(
     connection: &Connection,
     message: i64,
     endpoint: i64,

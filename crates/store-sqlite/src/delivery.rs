@@ -1,6 +1,6 @@
 //! The row of a delivery, and what it means together with its endpoint.
 
-use domain::{CancelReason, DeliveryState, FailReason};
+use domain::{CancelReason, DeliveryState, EndpointKey, FailReason};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::codec::{invalid, small};
@@ -181,4 +181,18 @@ pub(crate) fn erase(connection: &Connection, message: i64, endpoint: i64) -> rus
         .prepare_cached("DELETE FROM delivery WHERE message = ?1 AND endpoint = ?2")?
         .execute([message, endpoint])
         .map(drop)
+}
+
+/// Says whether canceled deliveries of an endpoint still say pending.
+pub(crate) fn is_unsettled(
+    connection: &Connection,
+    endpoint: EndpointKey,
+) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "SELECT 1 FROM delivery
+              WHERE endpoint = ?1 AND state = 1
+                AND generation < (SELECT generation FROM endpoint WHERE key = ?1)",
+        )?
+        .exists([endpoint.0])
 }

@@ -37,6 +37,7 @@ mod reader;
 mod record;
 mod resend;
 mod shard;
+mod statistics;
 mod store_impl;
 mod writer;
 

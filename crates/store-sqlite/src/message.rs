@@ -1,11 +1,18 @@
 //! Messages, as read and listed.
 
 use bytes::Bytes;
-use domain::{ApplicationKey, EventType, MessageId, MessageKey, Timestamp};
+use domain::{
+    ApplicationKey, DeliveryState, EndpointKey, EventType, MessageId, MessageKey, Timestamp,
+};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
-use store::{MessageFilter, MessageRef, MessageRow, Page, PageRequest, Payload};
+use store::{
+    EndpointMessage, EndpointMessageFilter, MessageFilter, MessageRef, MessageRow, Page,
+    PageRequest, Payload,
+};
 
+use crate::attempt::destination;
 use crate::codec;
+use crate::delivery;
 use crate::fault::Fault;
 use crate::page::Walk;
 
@@ -88,27 +95,113 @@ pub(crate) fn list(
     page: &PageRequest<MessageKey>,
 ) -> Result<Page<MessageRow, MessageKey>, Fault> {
     let walk = Walk::of(page);
-    let low = filter
-        .after
-        .map_or(i64::MIN, |after| MessageKey::first_at(after).0 - 1);
-    let high = filter.before.map_or(i64::MAX, keys_before);
-    let (low, high) = walk.range(page.cursor.as_ref(), (low, high), |key| key.0);
+    let (low, high) = walk.range(page.cursor.as_ref(), ends(filter), |key| key.0);
     let mut select = connection.prepare_cached(&list_sql(&walk))?;
-    let mut select_payload = connection.prepare_cached(PAYLOAD)?;
+    let mut reader = Reader::new(connection, filter)?;
     let rows = select.query(params![application.0, low, high])?;
     let page = walk.collect(rows, |row| {
         let key: i64 = row.get(0)?;
-        if !matches(filter, row)? {
-            return Ok((MessageKey(key), None));
-        }
-        let mut found = from_row(row)?;
-        if filter.with_content {
-            let content_type = codec::text(row, 8)?.map(Into::into);
-            found.payload = payload(&mut select_payload, key, content_type)?;
-        }
-        Ok((MessageKey(key), Some(found)))
+        Ok((MessageKey(key), reader.wanted(row)?))
     })?;
     Ok(page)
+}
+
+/// Returns the keys between which, both excluded, all messages of the times asked for lie.
+fn ends(filter: &MessageFilter) -> (i64, i64) {
+    let low = filter
+        .after
+        .map_or(i64::MIN, |after| MessageKey::first_at(after).0 - 1);
+    (low, filter.before.map_or(i64::MAX, keys_before))
+}
+
+/// Reads rows of messages as a list was asked to show them.
+struct Reader<'c, 'f> {
+    filter: &'f MessageFilter,
+    select_payload: CachedStatement<'c>,
+}
+
+impl<'c, 'f> Reader<'c, 'f> {
+    fn new(connection: &'c Connection, filter: &'f MessageFilter) -> rusqlite::Result<Self> {
+        Ok(Self {
+            filter,
+            select_payload: connection.prepare_cached(PAYLOAD)?,
+        })
+    }
+
+    /// Returns the message, unless it is filtered out.
+    fn wanted(&mut self, row: &Row<'_>) -> rusqlite::Result<Option<MessageRow>> {
+        if !matches(self.filter, row)? {
+            return Ok(None);
+        }
+        let mut found = from_row(row)?;
+        if self.filter.with_content {
+            let content_type = codec::text(row, 8)?.map(Into::into);
+            found.payload = payload(&mut self.select_payload, row.get(0)?, content_type)?;
+        }
+        Ok(Some(found))
+    }
+}
+
+/// Lists messages together with their deliveries to one endpoint.
+///
+/// Dead letters and canceled deliveries have an index of their own. It serves as long as no
+/// canceled one still says pending, which housekeeping sees to within seconds.
+pub(crate) fn list_of_endpoint(
+    connection: &Connection,
+    application: ApplicationKey,
+    endpoint: EndpointKey,
+    filter: &EndpointMessageFilter,
+    page: &PageRequest<MessageKey>,
+) -> Result<Page<EndpointMessage, MessageKey>, Fault> {
+    let walk = Walk::of(page);
+    let ends = ends(&filter.messages);
+    let (low, high) = walk.range(page.cursor.as_ref(), ends, |key| key.0);
+    let states = filter.states.as_ref();
+    let is_ended =
+        |state: &DeliveryState| matches!(state, DeliveryState::Fail | DeliveryState::Canceled);
+    let by_index = states.is_some_and(|states| states.iter().all(is_ended))
+        && !delivery::is_unsettled(connection, endpoint)?;
+    let (sql, first) = if by_index {
+        (list_ended_sql(&walk), endpoint.0)
+    } else {
+        (list_sql(&walk), application.0)
+    };
+    let mut select = connection.prepare_cached(&sql)?;
+    let mut reader = Reader::new(connection, &filter.messages)?;
+    let rows = select.query(params![first, low, high])?;
+    let page = walk.collect(rows, |row| {
+        let key = MessageKey(row.get(0)?);
+        let found = destination(connection, key.0, endpoint.0)?;
+        let wanted = found.filter(|one| states.is_none_or(|states| states.contains(&one.state)));
+        let Some(delivery) = wanted else {
+            return Ok((key, None));
+        };
+        let message = reader.wanted(row)?;
+        Ok((
+            key,
+            message.map(|message| EndpointMessage { message, delivery }),
+        ))
+    })?;
+    Ok(page)
+}
+
+/// Walks what ended at an endpoint, two ranges of one index merged.
+pub(crate) fn list_ended_sql(walk: &Walk) -> String {
+    let direction = walk.direction();
+    let of_state = |state: DeliveryState| {
+        let columns = COLUMNS.replacen("key", "d.message", 1);
+        format!(
+            "SELECT {columns} FROM delivery d CROSS JOIN message m ON m.key = d.message
+              WHERE d.endpoint = ?1 AND d.state = {} AND d.state <> 1
+                AND d.message > ?2 AND d.message < ?3",
+            state.code()
+        )
+    };
+    format!(
+        "{} UNION ALL {} ORDER BY 1 {direction}",
+        of_state(DeliveryState::Fail),
+        of_state(DeliveryState::Canceled),
+    )
 }
 
 /// Returns a key beyond all messages published before a time.

@@ -11,16 +11,17 @@ use rusqlite::Connection;
 use store::{
     ApiKeyRow, Appended, Application, ApplicationChange, ApplicationRef, AttemptCursor,
     AttemptFilter, AttemptRecord, AttemptRow, Backup, Claim, Claimed, DestinationDue, Endpoint,
-    EndpointChange, EndpointRef, Error, EventTypeChange, EventTypeRow, Expand, Expanded, GiveUp,
-    MessageDestination, MessageFilter, MessageRef, MessageRow, NewApiKey, NewApplication,
-    NewEndpoint, NewEventType, Page, PageRequest, Prune, Pruned, Publish, Recorded, Resend, Resent,
-    Rotation, Routes, Stats, Store, UnfinishedFanOut, Write,
+    EndpointChange, EndpointMessage, EndpointMessageFilter, EndpointRef, EndpointStats, Error,
+    EventTypeChange, EventTypeRow, Expand, Expanded, GiveUp, MessageDestination, MessageFilter,
+    MessageRef, MessageRow, NewApiKey, NewApplication, NewEndpoint, NewEventType, Page,
+    PageRequest, Prune, Pruned, Publish, Recorded, Resend, Resent, Rotation, Routes, Span, Stats,
+    Store, UnfinishedFanOut, Write,
 };
 use tokio::sync::oneshot;
 
 use crate::{
     Backend, SqliteStore, append, application, attempt, backup, claim, endpoint, event_type,
-    expand, give_up, key, message, prune, record, resend, shard,
+    expand, give_up, key, message, prune, record, resend, shard, statistics,
 };
 
 #[async_trait]
@@ -263,6 +264,27 @@ impl Store for SqliteStore {
         page: PageRequest<EndpointKey>,
     ) -> Result<Page<MessageDestination>, Error> {
         self.read(move |c, _| attempt::destinations(c, message, &page))
+            .await
+    }
+
+    async fn endpoint_messages(
+        &self,
+        application: ApplicationKey,
+        endpoint: EndpointKey,
+        filter: &EndpointMessageFilter,
+        page: PageRequest<MessageKey>,
+    ) -> Result<Page<EndpointMessage, MessageKey>, Error> {
+        let filter = filter.clone();
+        self.read(move |c, _| message::list_of_endpoint(c, application, endpoint, &filter, &page))
+            .await
+    }
+
+    async fn endpoint_stats(
+        &self,
+        endpoint: EndpointKey,
+        span: Span,
+    ) -> Result<EndpointStats, Error> {
+        self.read(move |c, _| statistics::of_endpoint(c, endpoint, span))
             .await
     }
 

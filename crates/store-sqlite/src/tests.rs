@@ -70,6 +70,7 @@ fn hot_queries_and_lists_scan_and_sort_nothing() {
             endpoint::list_sql(&walk),
             event_type::list_sql(&walk),
             message::list_sql(&walk),
+            message::list_ended_sql(&walk),
         ]);
     }
 

@@ -9,7 +9,7 @@ use domain::{
     Trigger,
 };
 
-use crate::Payload;
+use crate::{MessageFilter, MessageRow, Payload};
 
 /// A request for a destination's due deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +103,24 @@ pub struct MessageDestination {
     pub fail_reason: Option<FailReason>,
     /// Why it was canceled.
     pub cancel_reason: Option<CancelReason>,
+}
+
+/// A message that an endpoint gets or got, and how it stands there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointMessage {
+    /// The message.
+    pub message: MessageRow,
+    /// Its delivery to the endpoint.
+    pub delivery: MessageDestination,
+}
+
+/// Which messages of an endpoint a list wants.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndpointMessageFilter {
+    /// What is asked of the messages.
+    pub messages: MessageFilter,
+    /// Only those whose delivery is in one of these states.
+    pub states: Option<Vec<DeliveryState>>,
 }
 
 /// Where an attempt stands in a list by time: the later key parts only break ties.

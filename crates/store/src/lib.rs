@@ -27,11 +27,12 @@ pub mod model;
 mod page;
 mod publish;
 mod record;
+mod statistics;
 
 pub use application::{Application, ApplicationChange, ApplicationRef, NewApplication};
 pub use delivery::{
-    AttemptCursor, AttemptFilter, AttemptRow, Claim, Claimed, DestinationDue, DueDelivery, GiveUp,
-    MessageDestination, Resend, Resent,
+    AttemptCursor, AttemptFilter, AttemptRow, Claim, Claimed, DestinationDue, DueDelivery,
+    EndpointMessage, EndpointMessageFilter, GiveUp, MessageDestination, Resend, Resent,
 };
 pub use endpoint::{
     Endpoint, EndpointChange, EndpointRef, NewEndpoint, Rotation, Routes, Sealed, SealedSecret,
@@ -48,6 +49,7 @@ pub use publish::{
     PublishedMessage, UnfinishedFanOut,
 };
 pub use record::{AfterAttempt, AttemptRecord, Recorded};
+pub use statistics::{EndpointStats, Span};
 
 use async_trait::async_trait;
 use domain::{
@@ -362,6 +364,36 @@ pub trait Store: Send + Sync + 'static {
         message: MessageId,
         page: PageRequest<EndpointKey>,
     ) -> Result<Page<MessageDestination>, Error>;
+
+    /// Lists the messages that an endpoint of the application gets or got, by time of publishing.
+    ///
+    /// # Contract
+    ///
+    /// - A message is listed when the endpoint is one of its destinations, with the same row that
+    ///   [`Store::message_destinations`] shows.
+    /// - Filtered by what the message is, and by the state of its delivery.
+    /// - Examines at most [`ROWS_EXAMINED_MAX`] rows, as [`Store::messages`] does.
+    async fn endpoint_messages(
+        &self,
+        application: ApplicationKey,
+        endpoint: EndpointKey,
+        filter: &EndpointMessageFilter,
+        page: PageRequest<MessageKey>,
+    ) -> Result<Page<EndpointMessage, MessageKey>, Error>;
+
+    /// Counts how an endpoint fares.
+    ///
+    /// # Contract
+    ///
+    /// - Attempts are counted by the whole minutes that the span touches, and stay counted when
+    ///   they are erased.
+    /// - Deliveries are counted as they stand now, of messages whose ids were drawn in the span;
+    ///   of each state it examines at most [`ROWS_EXAMINED_MAX`], and counts no more.
+    async fn endpoint_stats(
+        &self,
+        endpoint: EndpointKey,
+        span: Span,
+    ) -> Result<EndpointStats, Error>;
 
     /// Lists attempts of a message by time.
     async fn attempts_by_message(

@@ -78,8 +78,8 @@ async fn every_described_operation_but_health_asks_for_a_key() {
 
     let mut asked = 0;
     for (path, operations) in description["paths"].as_object().unwrap() {
-        for (method, operation) in operations.as_object().unwrap() {
-            if operation["operationId"] == "v1.health.get" {
+        for (method, _) in operations.as_object().unwrap() {
+            if path.starts_with("/api/v1/health") {
                 continue;
             }
             let path = path.replace(['{', '}'], "");
@@ -99,8 +99,8 @@ fn every_described_operation_says_what_it_asks_and_no_other_does() {
     let description: serde_json::Value = serde_json::from_str(&crate::openapi_json()).unwrap();
     let mut described = BTreeSet::new();
     for (path, operations) in description["paths"].as_object().unwrap() {
-        for (method, operation) in operations.as_object().unwrap() {
-            if operation["operationId"] != "v1.health.get" {
+        for (method, _) in operations.as_object().unwrap() {
+            if !path.starts_with("/api/v1/health") {
                 described.insert(format!("{} {path}", method.to_uppercase()));
             }
         }

@@ -225,6 +225,7 @@ pub(super) struct Network(Arc<Mutex<NetworkState>>);
 #[derive(Debug, Default)]
 struct NetworkState {
     is_down: bool,
+    is_hanging: bool,
     seen: Vec<OutboundRequest>,
 }
 
@@ -232,6 +233,13 @@ impl Network {
     /// Makes every connection fail, or work again.
     pub(super) fn set_down(&self, is_down: bool) {
         self.0.lock().unwrap().is_down = is_down;
+    }
+
+    /// Makes every request wait for ever, or be answered again.
+    pub(super) fn set_hanging(&self, is_hanging: bool) {
+        let mut state = self.0.lock().unwrap();
+        state.is_hanging = is_hanging;
+        state.is_down = false;
     }
 
     /// Returns what was sent so far.
@@ -271,10 +279,22 @@ impl Connection for Line {
         &mut self,
         request: OutboundRequest,
         _: ResponseLimits,
-        _: Instant,
+        deadline: Instant,
         _: &mut Phases,
     ) -> Result<OutboundResponse, EgressError> {
-        self.0.0.lock().unwrap().seen.push(request);
+        let is_hanging = {
+            let mut state = self.0.0.lock().unwrap();
+            state.seen.push(request);
+            state.is_hanging
+        };
+        if is_hanging {
+            tokio::time::sleep_until(deadline).await;
+            return Err(EgressError {
+                class: ErrorClass::Timeout,
+                detail: "no answer in time".to_owned(),
+                wrote: true,
+            });
+        }
         Ok(OutboundResponse {
             status: 200,
             retry_after: None,

@@ -4,6 +4,7 @@ mod access;
 mod applications;
 mod attempts;
 mod description;
+mod endpoint_messages;
 mod endpoints;
 mod errors;
 mod event_types;

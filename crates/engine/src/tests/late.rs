@@ -15,10 +15,11 @@ use env::testing::SeededEntropy;
 use store::{
     ApiKeyRow, Appended, Application, ApplicationChange, ApplicationRef, AttemptCursor,
     AttemptFilter, AttemptRecord, AttemptRow, Backup, Claim, Claimed, DestinationDue, Endpoint,
-    EndpointChange, EndpointRef, Error, EventTypeChange, EventTypeRow, Expand, Expanded, GiveUp,
-    MessageDestination, MessageFilter, MessageRef, MessageRow, NewApiKey, NewApplication,
-    NewEndpoint, NewEventType, Page, PageRequest, Prune, Pruned, Publish, Recorded, Resend, Resent,
-    Rotation, Routes, Stats, Store, UnfinishedFanOut, Write,
+    EndpointChange, EndpointMessage, EndpointMessageFilter, EndpointRef, EndpointStats, Error,
+    EventTypeChange, EventTypeRow, Expand, Expanded, GiveUp, MessageDestination, MessageFilter,
+    MessageRef, MessageRow, NewApiKey, NewApplication, NewEndpoint, NewEventType, Page,
+    PageRequest, Prune, Pruned, Publish, Recorded, Resend, Resent, Rotation, Routes, Span, Stats,
+    Store, UnfinishedFanOut, Write,
 };
 
 use super::harness::memory;
@@ -197,6 +198,13 @@ late! {
     ) -> Page<MessageRow, MessageKey>;
     read message_destinations(message: MessageId, page: PageRequest<EndpointKey>)
         -> Page<MessageDestination>;
+    read endpoint_messages(
+        application: ApplicationKey,
+        endpoint: EndpointKey,
+        filter: &EndpointMessageFilter,
+        page: PageRequest<MessageKey>
+    ) -> Page<EndpointMessage, MessageKey>;
+    read endpoint_stats(endpoint: EndpointKey, span: Span) -> EndpointStats;
     read attempts_by_message(
         message: MessageId,
         filter: &AttemptFilter,

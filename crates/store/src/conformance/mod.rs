@@ -11,6 +11,7 @@
     reason = "these are tests, although a library's build cannot know that"
 )]
 
+pub mod endpoint_log;
 pub mod endpoints;
 pub mod housekeeping;
 pub mod lists;
@@ -128,6 +129,14 @@ macro_rules! store_conformance {
                 attempts_to_an_endpoint_are_listed_by_time,
                 a_list_of_attempts_is_filtered,
             }
+            endpoint_log {
+                messages_of_an_endpoint_are_those_it_is_a_destination_of,
+                messages_of_an_endpoint_are_filtered,
+                messages_of_an_endpoint_are_paged_in_both_directions,
+                a_sparse_list_of_an_endpoints_messages_says_where_to_resume,
+                attempts_to_an_endpoint_are_counted_by_minute,
+                deliveries_to_an_endpoint_are_counted_as_they_stand,
+            }
             housekeeping {
                 an_expired_payload_is_erased_once_its_deliveries_are_finished,
                 a_payload_with_a_fan_out_to_come_is_kept,
@@ -172,6 +181,7 @@ mod tests {
     #[test]
     fn every_case_is_in_the_list() {
         let written: usize = [
+            include_str!("endpoint_log.rs"),
             include_str!("endpoints.rs"),
             include_str!("housekeeping.rs"),
             include_str!("lists.rs"),

@@ -4,10 +4,11 @@ use domain::{
     ApplicationKey, AttemptId, DeliveryState, EndpointKey, MessageId, MessageKey, Timestamp,
 };
 
-use super::{State, Status, StoredMessage};
+use super::{Delivery, State, Status, StoredMessage};
 use crate::{
-    AttemptCursor, AttemptFilter, AttemptRecord, AttemptRow, Cursor, MessageDestination,
-    MessageFilter, MessageRef, MessageRow, Order, Page, PageRequest, ROWS_EXAMINED_MAX,
+    AttemptCursor, AttemptFilter, AttemptRecord, AttemptRow, Cursor, EndpointMessage,
+    EndpointMessageFilter, EndpointStats, MessageDestination, MessageFilter, MessageRef,
+    MessageRow, Order, Page, PageRequest, ROWS_EXAMINED_MAX, Span,
 };
 
 /// Cuts a page out of all rows, given in ascending order; `wanted` is the filter.
@@ -73,6 +74,20 @@ fn within(at: Timestamp, before: Option<Timestamp>, after: Option<Timestamp>) ->
     before.is_none_or(|before| at < before) && after.is_none_or(|after| at > after)
 }
 
+/// Shows a message as a list was asked to, unless it is filtered out; times are not looked at.
+fn wanted_message(filter: &MessageFilter, row: &MessageRow) -> Option<MessageRow> {
+    let channel = filter.channel.as_ref();
+    let tag = filter.tag.as_ref();
+    let types = filter.event_types.as_ref();
+    let wanted = channel.is_none_or(|one| row.channels.contains(one))
+        && tag.is_none_or(|one| row.tags.contains(one))
+        && types.is_none_or(|types| types.contains(&row.event_type));
+    wanted.then(|| MessageRow {
+        payload: row.payload.clone().filter(|_| filter.with_content),
+        ..row.clone()
+    })
+}
+
 impl State {
     pub(super) fn find_message(
         &self,
@@ -103,20 +118,7 @@ impl State {
         let rows = self.messages.values().filter(of_application).collect();
         let cursor = |stored: &&StoredMessage| stored.row.id.key();
         page_of(rows, page, cursor, |stored| {
-            let row = &stored.row;
-            let wanted = filter
-                .channel
-                .as_ref()
-                .is_none_or(|one| row.channels.contains(one))
-                && filter.tag.as_ref().is_none_or(|one| row.tags.contains(one))
-                && filter
-                    .event_types
-                    .as_ref()
-                    .is_none_or(|types| types.contains(&row.event_type));
-            wanted.then(|| MessageRow {
-                payload: row.payload.clone().filter(|_| filter.with_content),
-                ..row.clone()
-            })
+            wanted_message(filter, &stored.row)
         })
     }
 
@@ -131,34 +133,90 @@ impl State {
             .deliveries
             .range(of_message)
             .filter(|((_, to), _)| self.is_stored(message) && self.endpoints.contains_key(to))
-            .map(|((_, to), delivery)| {
-                let mut row = MessageDestination {
-                    endpoint: *to,
-                    state: DeliveryState::Success,
-                    next_attempt: None,
-                    attempts: delivery.attempts,
-                    fail_reason: None,
-                    cancel_reason: None,
-                };
-                match delivery.status {
-                    Status::Success => row.attempts = self.tried(key, *to).0,
-                    Status::Pending => {
-                        row.state = DeliveryState::Pending;
-                        row.next_attempt = Some(delivery.due);
-                    }
-                    Status::Fail(reason) => {
-                        row.state = DeliveryState::Fail;
-                        row.fail_reason = Some(reason);
-                    }
-                    Status::Canceled(reason) => {
-                        row.state = DeliveryState::Canceled;
-                        row.cancel_reason = Some(reason);
-                    }
-                }
-                (*to, row)
-            })
+            .map(|((_, to), delivery)| (*to, self.destination_row(key, *to, delivery)))
             .collect();
         plain_page_of(rows, page)
+    }
+
+    fn destination_row(
+        &self,
+        message: MessageKey,
+        endpoint: EndpointKey,
+        delivery: &Delivery,
+    ) -> MessageDestination {
+        let mut row = MessageDestination {
+            endpoint,
+            state: DeliveryState::Success,
+            next_attempt: None,
+            attempts: delivery.attempts,
+            fail_reason: None,
+            cancel_reason: None,
+        };
+        match delivery.status {
+            Status::Success => row.attempts = self.tried(message, endpoint).0,
+            Status::Pending => {
+                row.state = DeliveryState::Pending;
+                row.next_attempt = Some(delivery.due);
+            }
+            Status::Fail(reason) => {
+                row.state = DeliveryState::Fail;
+                row.fail_reason = Some(reason);
+            }
+            Status::Canceled(reason) => {
+                row.state = DeliveryState::Canceled;
+                row.cancel_reason = Some(reason);
+            }
+        }
+        row
+    }
+
+    pub(super) fn list_endpoint_messages(
+        &self,
+        application: ApplicationKey,
+        endpoint: EndpointKey,
+        filter: &EndpointMessageFilter,
+        page: &PageRequest<MessageKey>,
+    ) -> Page<EndpointMessage, MessageKey> {
+        let of_application = |stored: &&StoredMessage| {
+            let (before, after) = (filter.messages.before, filter.messages.after);
+            stored.application == application && within(stored.row.at, before, after)
+        };
+        let rows = self.messages.values().filter(of_application).collect();
+        let cursor = |stored: &&StoredMessage| stored.row.id.key();
+        page_of(rows, page, cursor, |stored| {
+            let key = stored.row.id.key();
+            let delivery = self.deliveries.get(&(key, endpoint))?;
+            let delivery = self.destination_row(key, endpoint, delivery);
+            let states = filter.states.as_ref();
+            let wanted = states.is_none_or(|states| states.contains(&delivery.state));
+            let message = wanted_message(&filter.messages, &stored.row)?;
+            wanted.then_some(EndpointMessage { message, delivery })
+        })
+    }
+
+    pub(super) fn endpoint_stats(&self, endpoint: EndpointKey, span: Span) -> EndpointStats {
+        let minute = |at: Timestamp| at.as_micros().div_euclid(60_000_000);
+        let low = span.since.map_or(i64::MIN, minute);
+        let high = span.until.map_or(i64::MAX, minute);
+        let mut stats = EndpointStats::default();
+        for (_, (success, fail)) in self.minutes.range((endpoint, low)..=(endpoint, high)) {
+            stats.success += success;
+            stats.fail += fail;
+        }
+        let first = |at: Option<Timestamp>| at.map(MessageKey::first_at);
+        for ((message, to), delivery) in &self.deliveries {
+            let is_in_span = first(span.since).is_none_or(|since| *message >= since)
+                && first(span.until).is_none_or(|until| *message < until);
+            if *to != endpoint || !is_in_span {
+                continue;
+            }
+            match delivery.status {
+                Status::Pending => stats.pending += 1,
+                Status::Canceled(_) => stats.canceled += 1,
+                Status::Success | Status::Fail(_) => {}
+            }
+        }
+        stats
     }
 
     /// Makes the row that callers see; `None` when its message or endpoint is erased.

@@ -22,11 +22,11 @@ use domain::{
 use crate::{
     ApiKeyRow, Appended, Application, ApplicationChange, ApplicationRef, AttemptCursor,
     AttemptFilter, AttemptRecord, AttemptRow, Backup, Claim, Claimed, DestinationDue, Endpoint,
-    EndpointChange, EndpointRef, Error, EventTypeChange, EventTypeRow, Expand, Expanded, GiveUp,
-    Idempotency, MessageDestination, MessageFilter, MessageRef, MessageRow, NewApiKey,
-    NewApplication, NewEndpoint, NewEventType, Page, PageRequest, Prune, Pruned, Publish,
-    PublishedMessage, Recorded, Resend, Resent, Rotation, Routes, Stats, Store, UnfinishedFanOut,
-    Write,
+    EndpointChange, EndpointMessage, EndpointMessageFilter, EndpointRef, EndpointStats, Error,
+    EventTypeChange, EventTypeRow, Expand, Expanded, GiveUp, Idempotency, MessageDestination,
+    MessageFilter, MessageRef, MessageRow, NewApiKey, NewApplication, NewEndpoint, NewEventType,
+    Page, PageRequest, Prune, Pruned, Publish, PublishedMessage, Recorded, Resend, Resent,
+    Rotation, Routes, Span, Stats, Store, UnfinishedFanOut, Write,
 };
 
 /// A store in memory.
@@ -73,6 +73,8 @@ struct State {
     messages: BTreeMap<MessageKey, StoredMessage>,
     deliveries: BTreeMap<(MessageKey, EndpointKey), Delivery>,
     attempts: BTreeMap<AttemptKey, AttemptRecord>,
+    /// Attempts that succeeded and that failed, by minute.
+    minutes: BTreeMap<(EndpointKey, i64), (u64, u64)>,
     fan_outs: BTreeMap<MessageKey, FanOut>,
     idempotency: BTreeMap<IdempotencyKey, ([u8; 16], Effect)>,
 }
@@ -427,6 +429,25 @@ impl Store for Model {
         page: PageRequest<EndpointKey>,
     ) -> Result<Page<MessageDestination>, Error> {
         Ok(self.state().list_destinations(message, &page))
+    }
+
+    async fn endpoint_messages(
+        &self,
+        application: ApplicationKey,
+        endpoint: EndpointKey,
+        filter: &EndpointMessageFilter,
+        page: PageRequest<MessageKey>,
+    ) -> Result<Page<EndpointMessage, MessageKey>, Error> {
+        let state = self.state();
+        Ok(state.list_endpoint_messages(application, endpoint, filter, &page))
+    }
+
+    async fn endpoint_stats(
+        &self,
+        endpoint: EndpointKey,
+        span: Span,
+    ) -> Result<EndpointStats, Error> {
+        Ok(self.state().endpoint_stats(endpoint, span))
     }
 
     async fn attempts_by_message(

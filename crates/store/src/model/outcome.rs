@@ -1,6 +1,6 @@
 //! Claiming, recording, resending and giving up.
 
-use domain::{AttemptNumber, EndpointKey, MessageKey, Trigger};
+use domain::{AttemptNumber, AttemptStatus, EndpointKey, MessageKey, Trigger};
 
 use super::{Back, Delivery, Effect, State, Status};
 use crate::{
@@ -28,8 +28,18 @@ impl State {
         {
             self.deliveries.insert(to, after);
         }
+        self.count(&record);
         self.attempts.insert(key, record);
         Recorded::Stored
+    }
+
+    fn count(&mut self, record: &AttemptRecord) {
+        let minute = record.at.as_micros().div_euclid(60_000_000);
+        let (success, fail) = self.minutes.entry((record.endpoint, minute)).or_default();
+        match record.status {
+            AttemptStatus::Success => *success += 1,
+            AttemptStatus::Fail => *fail += 1,
+        }
     }
 
     /// Pending deliveries of an endpoint in the order in which they are due.

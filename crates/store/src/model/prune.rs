@@ -65,6 +65,7 @@ impl State {
         self.deliveries.retain(|(_, to), _| !endpoints.contains(to));
         self.attempts
             .retain(|(_, to, _), _| !endpoints.contains(to));
+        self.minutes.retain(|(of, _), _| !endpoints.contains(of));
         let applications: BTreeSet<ApplicationKey> = self
             .applications
             .values()
