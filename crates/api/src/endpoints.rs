@@ -1,6 +1,7 @@
 //! `/api/v1/app/{app_id}/endpoint`: where messages of an application go.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use aide::axum::ApiRouter;
 use aide::axum::routing::{get_with, post_with};
@@ -8,7 +9,7 @@ use axum::extract::State;
 use domain::EndpointId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use service::{Endpoint, EndpointInput, EndpointPatch, Order, Service};
+use service::{Endpoint, EndpointInput, EndpointPatch, Order, Service, TuningInput};
 
 use crate::answer::{Answer, Created, Found, NoContent, Upserted};
 use crate::error::ApiError;
@@ -57,6 +58,10 @@ pub(crate) fn routes() -> ApiRouter<Service> {
 /// An endpoint to create.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::option_option,
+    reason = "a setting has three cases: leave, clear, set"
+)]
 struct EndpointIn {
     /// Where to
     url: String,
@@ -75,6 +80,18 @@ struct EndpointIn {
     channels: Option<Vec<String>>,
     /// Messages per second
     throttle_rate: Option<u16>,
+    /// Seconds to wait before each attempt, the first 0; left out or null, the server's
+    #[serde(default, deserialize_with = "double_option")]
+    #[schemars(with = "Option<Vec<u32>>")]
+    retry_schedule: Option<Option<Vec<u32>>>,
+    /// Seconds for one attempt, from name look-up to the end of the answer
+    #[serde(default, deserialize_with = "double_option")]
+    #[schemars(with = "Option<u32>")]
+    timeout_seconds: Option<Option<u32>>,
+    /// Attempts in flight at once, at the most
+    #[serde(default, deserialize_with = "double_option")]
+    #[schemars(with = "Option<u16>")]
+    max_concurrency: Option<Option<u16>>,
     #[serde(default)]
     metadata: BTreeMap<String, String>,
     /// The signing secret, `whsec_` and base64 of 24 to 64 bytes; made when left out
@@ -87,6 +104,10 @@ struct EndpointIn {
 /// An endpoint to replace one by, or to create.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::option_option,
+    reason = "a setting has three cases: leave, clear, set"
+)]
 struct EndpointUpdate {
     /// Where to
     url: String,
@@ -105,6 +126,18 @@ struct EndpointUpdate {
     channels: Option<Vec<String>>,
     /// Messages per second
     throttle_rate: Option<u16>,
+    /// Seconds to wait before each attempt, the first 0; left out or null, the server's
+    #[serde(default, deserialize_with = "double_option")]
+    #[schemars(with = "Option<Vec<u32>>")]
+    retry_schedule: Option<Option<Vec<u32>>>,
+    /// Seconds for one attempt, from name look-up to the end of the answer
+    #[serde(default, deserialize_with = "double_option")]
+    #[schemars(with = "Option<u32>")]
+    timeout_seconds: Option<Option<u32>>,
+    /// Attempts in flight at once, at the most
+    #[serde(default, deserialize_with = "double_option")]
+    #[schemars(with = "Option<u16>")]
+    max_concurrency: Option<Option<u16>>,
     #[serde(default)]
     metadata: BTreeMap<String, String>,
 }
@@ -136,6 +169,18 @@ struct EndpointPatchIn {
     #[serde(default, deserialize_with = "double_option")]
     #[schemars(with = "Option<u16>")]
     throttle_rate: Option<Option<u16>>,
+    /// Seconds to wait before each attempt, the first 0; left out or null, the server's
+    #[serde(default, deserialize_with = "double_option")]
+    #[schemars(with = "Option<Vec<u32>>")]
+    retry_schedule: Option<Option<Vec<u32>>>,
+    /// Seconds for one attempt, from name look-up to the end of the answer
+    #[serde(default, deserialize_with = "double_option")]
+    #[schemars(with = "Option<u32>")]
+    timeout_seconds: Option<Option<u32>>,
+    /// Attempts in flight at once, at the most
+    #[serde(default, deserialize_with = "double_option")]
+    #[schemars(with = "Option<u16>")]
+    max_concurrency: Option<Option<u16>>,
     metadata: Option<BTreeMap<String, String>>,
 }
 
@@ -173,6 +218,15 @@ pub(crate) struct EndpointCommon {
     channels: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     throttle_rate: Option<u16>,
+    /// Its own seconds to wait before each attempt
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_schedule: Option<Vec<u64>>,
+    /// Its own seconds for one attempt
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout_seconds: Option<u64>,
+    /// Its own number of attempts in flight at once, at the most
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_concurrency: Option<u16>,
     created_at: String,
     updated_at: String,
 }
@@ -187,6 +241,11 @@ impl From<EndpointIn> for EndpointInput {
             event_types: body.event_types.or(body.filter_types),
             channels: body.channels,
             throttle_rate: body.throttle_rate,
+            tuning: TuningInput {
+                retry_schedule: body.retry_schedule,
+                timeout_seconds: body.timeout_seconds,
+                max_concurrency: body.max_concurrency,
+            },
             metadata: body.metadata,
             secret: body.secret,
             headers: body.headers.unwrap_or_default(),
@@ -204,6 +263,11 @@ impl From<EndpointUpdate> for EndpointInput {
             event_types: body.event_types.or(body.filter_types),
             channels: body.channels,
             throttle_rate: body.throttle_rate,
+            tuning: TuningInput {
+                retry_schedule: body.retry_schedule,
+                timeout_seconds: body.timeout_seconds,
+                max_concurrency: body.max_concurrency,
+            },
             metadata: body.metadata,
             ..Self::default()
         }
@@ -220,6 +284,11 @@ impl From<EndpointPatchIn> for EndpointPatch {
             event_types: body.event_types.or(body.filter_types),
             channels: body.channels,
             throttle_rate: body.throttle_rate,
+            tuning: TuningInput {
+                retry_schedule: body.retry_schedule,
+                timeout_seconds: body.timeout_seconds,
+                max_concurrency: body.max_concurrency,
+            },
             metadata: body.metadata,
         }
     }
@@ -232,6 +301,9 @@ fn texts<T: ToString>(names: Option<Vec<T>>) -> Option<Vec<String>> {
 impl From<Endpoint> for EndpointCommon {
     fn from(endpoint: Endpoint) -> Self {
         let event_types = texts(endpoint.subscription.event_types);
+        let schedule = endpoint.tuning.retry_schedule.as_ref();
+        let waits =
+            schedule.map(|schedule| schedule.waits().iter().map(Duration::as_secs).collect());
         Self {
             id: endpoint.id.to_string(),
             uid: endpoint.uid.map(|uid| uid.to_string()),
@@ -244,6 +316,9 @@ impl From<Endpoint> for EndpointCommon {
             event_types,
             channels: texts(endpoint.subscription.channels),
             throttle_rate: endpoint.throttle_rate,
+            retry_schedule: waits,
+            timeout_seconds: endpoint.tuning.timeout.map(|timeout| timeout.as_secs()),
+            max_concurrency: endpoint.tuning.concurrency,
             created_at: endpoint.created.to_string(),
             updated_at: endpoint.updated.to_string(),
         }

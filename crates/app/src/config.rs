@@ -255,6 +255,14 @@ pub(crate) struct Limits {
     pub(crate) idempotency_key: Size,
     /// Bytes of an event type's JSON Schemas.
     pub(crate) schema: Size,
+    /// Attempts of an endpoint's own retry schedule; at most 50.
+    pub(crate) retry_attempts: usize,
+    /// Length of an endpoint's own retry schedule, all waits together.
+    pub(crate) retry_total: Span,
+    /// An endpoint's own time for one attempt, at the most.
+    pub(crate) endpoint_timeout: Span,
+    /// An endpoint's own number of attempts in flight at once, at the most.
+    pub(crate) endpoint_concurrency: u16,
 }
 
 impl Default for Limits {
@@ -278,6 +286,10 @@ impl Default for Limits {
             secrets_per_endpoint: limits.secrets_per_endpoint,
             idempotency_key: Size(limits.idempotency_key_bytes),
             schema: Size(limits.schema_bytes),
+            retry_attempts: limits.retry_attempts,
+            retry_total: Span(limits.retry_total),
+            endpoint_timeout: Span(limits.endpoint_timeout),
+            endpoint_concurrency: limits.endpoint_concurrency,
         }
     }
 }
@@ -462,6 +474,10 @@ impl Config {
             secrets_per_endpoint: limits.secrets_per_endpoint,
             idempotency_key_bytes: limits.idempotency_key.0,
             schema_bytes: limits.schema.0,
+            retry_attempts: limits.retry_attempts,
+            retry_total: limits.retry_total.0,
+            endpoint_timeout: limits.endpoint_timeout.0,
+            endpoint_concurrency: limits.endpoint_concurrency,
         }
     }
 

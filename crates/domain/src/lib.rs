@@ -18,6 +18,7 @@ mod shard;
 mod subscription;
 mod target_url;
 mod timestamp;
+mod tuning;
 
 pub use address::{AddressKind, AddressPolicy, Cidr, InvalidCidr, Refusal};
 pub use attempt::{AttemptNumber, AttemptStatus, ErrorClass, Phases, Trigger};
@@ -35,3 +36,4 @@ pub use shard::{SHARD_COUNT, ShardId};
 pub use subscription::Subscription;
 pub use target_url::{InvalidTargetUrl, TargetHost, TargetUrl, UrlScheme};
 pub use timestamp::{InvalidTimestamp, Timestamp};
+pub use tuning::Tuning;

@@ -1,5 +1,7 @@
 //! Every limit on what callers may send or create, in one place, with its default.
 
+use std::time::Duration;
+
 /// Sizes and counts that are refused beyond. Each is a setting `limits.<name>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -37,6 +39,14 @@ pub struct Limits {
     pub idempotency_key_bytes: usize,
     /// Bytes of an event type's JSON Schemas.
     pub schema_bytes: usize,
+    /// Attempts of an endpoint's own retry schedule.
+    pub retry_attempts: usize,
+    /// Length of an endpoint's own retry schedule, all waits together.
+    pub retry_total: Duration,
+    /// An endpoint's own time for one attempt.
+    pub endpoint_timeout: Duration,
+    /// An endpoint's own number of attempts in flight at once.
+    pub endpoint_concurrency: u16,
 }
 
 impl Default for Limits {
@@ -59,6 +69,10 @@ impl Default for Limits {
             secrets_per_endpoint: 5,
             idempotency_key_bytes: 256,
             schema_bytes: 128 * 1024,
+            retry_attempts: crate::RetrySchedule::ENTRIES_MAX,
+            retry_total: Duration::from_hours(30 * 24),
+            endpoint_timeout: Duration::from_mins(2),
+            endpoint_concurrency: 256,
         }
     }
 }

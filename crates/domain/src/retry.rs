@@ -55,6 +55,12 @@ impl RetrySchedule {
     pub fn length(&self) -> Duration {
         self.0.iter().sum()
     }
+
+    /// Returns how long a delivery may wait behind an unavailable endpoint before it fails: the
+    /// whole schedule and a tenth more, and at least a minute.
+    pub fn patience(&self) -> Duration {
+        self.length().mul_f64(1.1).max(Duration::from_mins(1))
+    }
 }
 
 /// At once, then after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h and 24 h.
@@ -127,6 +133,18 @@ impl RetryPolicy {
         now: Timestamp,
         jitter: f64,
     ) -> Next {
+        self.next_by(&self.schedule, number, outcome, now, jitter)
+    }
+
+    /// Decides as [`Self::next`] does, by a schedule that an endpoint set for itself.
+    pub fn next_by(
+        &self,
+        schedule: &RetrySchedule,
+        number: AttemptNumber,
+        outcome: Outcome,
+        now: Timestamp,
+        jitter: f64,
+    ) -> Next {
         debug_assert!(number >= 1, "attempts count from 1");
         let asked = match outcome {
             Outcome::Accepted => return Next::Succeed,
@@ -135,20 +153,11 @@ impl RetryPolicy {
             Outcome::Rejected { retry_after, .. } => retry_after.unwrap_or(Duration::ZERO),
             Outcome::NoResponse => Duration::ZERO,
         };
-        let Some(scheduled) = self.schedule.wait_before(number.saturating_add(1)) else {
+        let Some(scheduled) = schedule.wait_before(number.saturating_add(1)) else {
             return Next::Exhaust;
         };
         let wait = asked.clamp(scheduled, scheduled.max(self.retry_after_max));
         Next::RetryAt(now.plus(wait.mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 5.0)))
-    }
-
-    /// Returns how long a delivery may wait behind an unavailable endpoint before it fails: the
-    /// whole schedule and a tenth more, and at least a minute.
-    pub fn patience(&self) -> Duration {
-        self.schedule
-            .length()
-            .mul_f64(1.1)
-            .max(Duration::from_mins(1))
     }
 }
 

@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::{
-    ApplicationKey, EndpointId, EndpointKey, MessageKey, ShardId, Subscription, TargetUrl, UrlKey,
+    ApplicationKey, EndpointId, EndpointKey, MessageKey, RetrySchedule, ShardId, Subscription,
+    TargetUrl, Tuning, UrlKey,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use store::{Application, Endpoint};
 use vault::Vault;
 
+use crate::EngineConfig;
 use crate::sign::Signer;
 
 /// What lanes and senders need to know of an endpoint, as of one version of it.
@@ -23,6 +26,8 @@ pub(crate) struct Destination {
     pub(crate) url_key: UrlKey,
     pub(crate) subscription: Subscription,
     pub(crate) throttle_rate: Option<u16>,
+    /// How the endpoint asked to be called.
+    pub(crate) tuning: Tuning,
     /// The rate of the whole application.
     pub(crate) application_rate: Option<u16>,
     /// Disabled or deleted: its pending deliveries are canceled.
@@ -38,6 +43,22 @@ pub(crate) struct Destination {
 }
 
 impl Destination {
+    /// Returns the waits between attempts: the endpoint's own, or the server's.
+    pub(crate) fn schedule<'a>(&'a self, config: &'a EngineConfig) -> &'a RetrySchedule {
+        let own = self.tuning.retry_schedule.as_ref();
+        own.unwrap_or(&config.retry.schedule)
+    }
+
+    /// Returns how many attempts may be in flight at once.
+    pub(crate) fn concurrency(&self, config: &EngineConfig) -> u16 {
+        self.tuning.concurrency.unwrap_or(config.concurrency_max)
+    }
+
+    /// Returns the time for one attempt.
+    pub(crate) fn timeout(&self, config: &EngineConfig) -> Duration {
+        self.tuning.timeout.unwrap_or(config.attempt_deadline)
+    }
+
     pub(crate) fn new(endpoint: &Endpoint, vault: &Vault) -> Self {
         Self {
             key: endpoint.key,
@@ -48,6 +69,7 @@ impl Destination {
             url_key: endpoint.url_key,
             subscription: endpoint.subscription.clone(),
             throttle_rate: endpoint.throttle_rate,
+            tuning: endpoint.tuning.clone(),
             application_rate: endpoint.application_throttle_rate,
             gone: endpoint.disabled.is_some() || endpoint.deleted.is_some(),
             paused: endpoint.paused,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::EndpointKey;
+use domain::{ApplicationKey, EndpointKey};
 use store::Claim;
 use tokio::sync::mpsc;
 
@@ -28,13 +28,10 @@ pub(crate) async fn run(shared: Arc<Shared>, mut notices: mpsc::Receiver<Notice>
         for notice in batch.drain(..) {
             match notice {
                 Notice::Committed(committed) => arrive(&shared, committed),
-                Notice::Changed(application, endpoint) => {
-                    let keys = match endpoint {
-                        Some(key) => vec![key],
-                        None => shared.lanes().of_application(application),
-                    };
-                    reload(&shared, keys).await;
-                }
+                Notice::Changed(application, endpoint) => match endpoint {
+                    Some(key) => reload(&shared, vec![key]).await,
+                    None => reload_application(&shared, application).await,
+                },
                 Notice::Due(key, commit) => due(&shared, key, commit).await,
             }
         }
@@ -106,6 +103,20 @@ async fn claim(shared: Arc<Shared>, claiming: Claiming) {
         .lanes()
         .claimed(destination.key, answer.ok(), commit, now);
     pump(&shared);
+}
+
+/// Reads the endpoints of a changed application again, now and a moment later: a publish that was
+/// on its way may bring a lane to life with what was so before.
+async fn reload_application(shared: &Arc<Shared>, application: ApplicationKey) {
+    const ONCE_MORE_AFTER: Duration = Duration::from_millis(500);
+    let keys = shared.lanes().of_application(application);
+    reload(shared, keys).await;
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        tokio::time::sleep(ONCE_MORE_AFTER).await;
+        let keys = shared.lanes().of_application(application);
+        reload(&shared, keys).await;
+    });
 }
 
 /// Reads changed endpoints again and lets their lanes adopt the change, however often it has to

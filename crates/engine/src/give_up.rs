@@ -37,7 +37,9 @@ async fn give_up(shared: &Shared, destination: &Destination) {
         destination: destination.key,
         shard: destination.shard,
         epoch: shared.epoch(destination.shard),
-        first_due_before: shared.schedule_now().minus(shared.config.retry.patience()),
+        first_due_before: shared
+            .schedule_now()
+            .minus(destination.schedule(&shared.config).patience()),
         reason: domain::FailReason::EndpointUnavailable,
         rows,
     };

@@ -127,10 +127,12 @@ pub(crate) struct Lane {
 
 impl Lane {
     pub(crate) fn new(destination: Arc<Destination>, config: &EngineConfig, now: Duration) -> Self {
+        let mut pace = Pace::new(config, now);
+        pace.limit(destination.concurrency(config));
         Self {
             rate: destination.throttle_rate.map(Rate::new),
             destination,
-            pace: Pace::new(config, now),
+            pace,
             in_flight: 0,
             line: None,
             touched: now,
@@ -441,10 +443,17 @@ impl Lane {
     }
 
     /// Adopts changed settings, which the store has had since this commit or an earlier one.
-    pub(crate) fn adopt(&mut self, destination: Arc<Destination>, commit: u64) {
-        if self.rate.as_ref().map(Rate::per_second) != destination.throttle_rate {
-            self.rate = destination.throttle_rate.map(Rate::new);
+    pub(crate) fn adopt(
+        &mut self,
+        destination: Arc<Destination>,
+        commit: u64,
+        config: &EngineConfig,
+    ) {
+        match (&mut self.rate, destination.throttle_rate) {
+            (Some(rate), Some(per_second)) => rate.set(per_second),
+            (rate, given) => *rate = given.map(Rate::new),
         }
+        self.pace.limit(destination.concurrency(config));
         let canceled = destination.canceled_through != self.destination.canceled_through;
         if destination.gone || destination.paused || canceled {
             self.shed(0);

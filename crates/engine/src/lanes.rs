@@ -125,7 +125,7 @@ impl Lanes {
         let (config, budget) = (Arc::clone(&self.config), Arc::clone(&self.budget));
         let lane = self.lane(destination, now);
         if lane.destination.version < destination.version {
-            lane.adopt(Arc::clone(destination), commit);
+            lane.adopt(Arc::clone(destination), commit, &config);
         }
         match job {
             Some(job) => lane.arrive(job, commit, &config, &budget),
@@ -220,7 +220,7 @@ impl Lanes {
         }
         self.limit_application(&destination);
         if let Some(lane) = self.lanes.get_mut(&key) {
-            lane.adopt(destination, commit);
+            lane.adopt(destination, commit, &self.config);
         }
         self.consider(key, now);
     }
@@ -233,13 +233,8 @@ impl Lanes {
                 self.application_rates.remove(&application);
             }
             Some(rate) => {
-                let known = self
-                    .application_rates
-                    .get(&application)
-                    .map(Rate::per_second);
-                if known != Some(rate) {
-                    self.application_rates.insert(application, Rate::new(rate));
-                }
+                let known = self.application_rates.entry(application);
+                known.or_insert_with(|| Rate::new(rate)).set(rate);
             }
         }
     }

@@ -34,6 +34,8 @@ pub(crate) enum Permit {
 pub(crate) struct Pace {
     /// Attempts that may be in flight, by what its answers allowed so far.
     window: u16,
+    /// What the window never exceeds: the endpoint's own number, or the server's.
+    most: u16,
     /// Good answers since the window last grew.
     good_in_row: u16,
     /// When the ramp from one attempt at a time began, while it lasts.
@@ -76,6 +78,7 @@ impl Pace {
             } else {
                 config.concurrency_start
             },
+            most: config.concurrency_max,
             good_in_row: 0,
             ramp_since: None,
             breaker: Breaker::Closed {
@@ -90,6 +93,11 @@ impl Pace {
         }
     }
 
+    /// Sets how many attempts may be in flight at the very most.
+    pub(crate) const fn limit(&mut self, most: u16) {
+        self.most = most;
+    }
+
     /// Says whether one more attempt may start beside those in flight.
     pub(crate) fn permit(&self, config: &EngineConfig, in_flight: u16, now: Duration) -> Permit {
         if let Breaker::Open { probe_at } = self.breaker {
@@ -102,7 +110,9 @@ impl Pace {
         if in_flight >= self.window_at(config, now) {
             return match self.ramp_since {
                 // The ramp widens with time alone, so look again before the attempts end.
-                Some(since) if in_flight < self.window => Permit::At(next_step(config, since, now)),
+                Some(since) if in_flight < self.window() => {
+                    Permit::At(next_step(config, since, now))
+                }
                 _ => Permit::WhenOneEnds,
             };
         }
@@ -172,7 +182,7 @@ impl Pace {
         self.good_in_row = self.good_in_row.saturating_add(1);
         let floor = self.window < config.concurrency_start;
         let worth_it = self.latency >= GROW_ABOVE && self.latency <= GROW_BELOW;
-        let room = self.window < config.concurrency_max;
+        let room = self.window < self.most;
         if self.good_in_row >= self.window && room && (floor || worth_it) {
             self.window += 1;
             self.good_in_row = 0;
@@ -198,18 +208,18 @@ impl Pace {
 
     fn window_at(&self, config: &EngineConfig, now: Duration) -> u16 {
         let Some(since) = self.ramp_since else {
-            return self.window;
+            return self.window();
         };
         let share = now.saturating_sub(since).as_secs_f64() / config.slow_start.as_secs_f64();
         if share >= 1.0 {
-            return self.window;
+            return self.window();
         }
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "a share of a small positive number"
         )]
-        let ramped = (f64::from(self.window) * share) as u16;
+        let ramped = (f64::from(self.window()) * share) as u16;
         ramped.max(1)
     }
 
@@ -232,8 +242,8 @@ impl Pace {
     }
 
     /// Returns how many attempts may be in flight at the most.
-    pub(crate) const fn window(&self) -> u16 {
-        self.window
+    pub(crate) fn window(&self) -> u16 {
+        self.window.min(self.most)
     }
 }
 
@@ -244,8 +254,14 @@ fn next_step(config: &EngineConfig, since: Duration, now: Duration) -> Duration 
     since + step * u32::try_from(made + 1).unwrap_or(u32::MAX)
 }
 
+/// How far the attempts of a rate limit may run ahead of their even spacing.
+const TOLERANCE: Duration = Duration::from_millis(10);
+
 /// A rate limit by the generic cell rate algorithm (ITU-T I.371): a theoretical arrival time that
-/// may run ahead of the clock by a burst of a tenth of a second's worth, at least one.
+/// may run ahead of the clock by [`TOLERANCE`], so that timers that fire late cost nothing.
+///
+/// The steps are longer by as much as the tolerance lets through, so that no second ever sees more
+/// than `per_second` attempts, wherever it begins; the price is one in a hundred.
 #[derive(Debug)]
 pub(crate) struct Rate {
     per_second: u16,
@@ -260,18 +276,18 @@ impl Rate {
         }
     }
 
-    pub(crate) const fn per_second(&self) -> u16 {
-        self.per_second
+    /// Changes the rate; what was taken by the old one still counts.
+    pub(crate) const fn set(&mut self, per_second: u16) {
+        self.per_second = per_second;
     }
 
     fn step(&self) -> Duration {
-        Duration::from_secs(1) / u32::from(self.per_second.max(1))
+        (Duration::from_secs(1) + TOLERANCE) / u32::from(self.per_second.max(1))
     }
 
     /// Returns the earliest time for the next attempt.
     pub(crate) fn ready_at(&self) -> Duration {
-        let burst = Duration::from_millis(100).saturating_sub(self.step());
-        self.arrival.saturating_sub(burst)
+        self.arrival.saturating_sub(TOLERANCE)
     }
 
     /// Takes one attempt's worth.
@@ -443,6 +459,63 @@ mod tests {
         }
 
         assert!((20..=21).contains(&taken), "{taken}");
+    }
+
+    #[test]
+    fn no_second_sees_more_than_the_rate_wherever_it_begins() {
+        for per_second in [1, 3, 10, 100, 999, 5_000] {
+            let mut rate = Rate::new(per_second);
+            let mut taken = std::collections::VecDeque::new();
+            let mut all = 0;
+            for tick in 0..50_000u32 {
+                // Timers are late by now and then, and destinations are idle for a while.
+                if tick % 7 == 3 || tick % 9_000 > 8_000 {
+                    continue;
+                }
+                let now = Duration::from_micros(100) * tick;
+                while rate.ready_at() <= now {
+                    rate.take(now);
+                    taken.push_back(now);
+                    all += 1;
+                }
+                while taken.front().is_some_and(|first| *first + SECOND <= now) {
+                    taken.pop_front();
+                }
+                assert!(
+                    taken.len() <= usize::from(per_second),
+                    "{per_second} at {now:?}"
+                );
+            }
+            assert!(all >= u32::from(per_second) * 4, "{all} of {per_second}");
+        }
+    }
+
+    #[test]
+    fn a_rate_that_is_changed_forgets_nothing() {
+        let mut rate = Rate::new(1);
+        rate.take(SECOND);
+
+        rate.set(2);
+
+        assert!(rate.ready_at() > SECOND + SECOND / 2);
+    }
+
+    #[test]
+    fn an_endpoints_own_concurrency_is_never_exceeded() {
+        let (config, mut pace) = pace();
+        pace.limit(3);
+
+        assert_eq!(pace.permit(&config, 2, SECOND), Permit::Yes);
+        assert_eq!(pace.permit(&config, 3, SECOND), Permit::WhenOneEnds);
+        for _ in 0..10_000 {
+            pace.ended(&config, Health::Good, Duration::from_millis(50), SECOND);
+        }
+        assert_eq!(pace.window(), 3);
+        pace.limit(100);
+        assert!(
+            pace.window() <= config.concurrency_start,
+            "it grew for nobody"
+        );
     }
 
     #[test]

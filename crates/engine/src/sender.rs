@@ -93,7 +93,7 @@ async fn send(
     at: Timestamp,
     phases: &mut Phases,
 ) -> Answer {
-    let deadline = Instant::now() + shared.config.attempt_deadline;
+    let deadline = Instant::now() + destination.timeout(&shared.config);
     let request = request(shared, destination, job, at).map_err(internal)?;
     if let Some(mut reused) = slot.take().filter_map_usable() {
         let answer = reused
@@ -210,7 +210,7 @@ impl Tried {
 
     fn record(self, shared: &Shared, destination: &Destination, job: &Job) -> AttemptRecord {
         let outcome = self.outcome(shared.now());
-        let then = follow(shared, job, outcome);
+        let then = follow(shared, destination, job, outcome);
         shared.count(&self, job, then);
         let (http_status, error, error_detail, response) = match self.answer {
             Ok(answer) => (Some(answer.status), None, None, answer.body),
@@ -246,7 +246,7 @@ impl Tried {
 }
 
 /// Decides what follows an attempt, in the store's words.
-fn follow(shared: &Shared, job: &Job, outcome: Outcome) -> AfterAttempt {
+fn follow(shared: &Shared, destination: &Destination, job: &Job, outcome: Outcome) -> AfterAttempt {
     if outcome == Outcome::Accepted {
         return AfterAttempt::Success;
     }
@@ -255,11 +255,9 @@ fn follow(shared: &Shared, job: &Job, outcome: Outcome) -> AfterAttempt {
     }
     let number = job.scheduled_attempts.saturating_add(1);
     let jitter = shared.entropy.next_f64();
-    match shared
-        .config
-        .retry
-        .next(number, outcome, shared.schedule_now(), jitter)
-    {
+    let (policy, now) = (&shared.config.retry, shared.schedule_now());
+    let schedule = destination.schedule(&shared.config);
+    match policy.next_by(schedule, number, outcome, now, jitter) {
         Next::Succeed => AfterAttempt::Success,
         Next::RetryAt(due) => AfterAttempt::RetryAt(due),
         // The one delivery that was told so has failed; disabling cancels the others.

@@ -9,3 +9,4 @@ mod pace;
 mod races;
 mod seeds;
 mod shares;
+mod tuning;

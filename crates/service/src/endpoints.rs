@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{ApplicationKey, DisabledReason, EndpointId, Limits, Subscription, TargetUrl};
+use domain::{ApplicationKey, DisabledReason, EndpointId, Limits, Subscription, TargetUrl, Tuning};
 use store::{
     ApplicationRef, Endpoint, EndpointChange, EndpointRef, Idempotency, NewEndpoint, Page,
     PageRequest,
@@ -11,6 +11,7 @@ use store::{
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::fields::Fields;
+use crate::tuning::{TuningInput, TuningPatch};
 use crate::{Service, Upserted};
 
 /// An endpoint as a caller describes it.
@@ -30,6 +31,8 @@ pub struct EndpointInput {
     pub channels: Option<Vec<String>>,
     /// Messages per second.
     pub throttle_rate: Option<u16>,
+    /// How it asks to be called.
+    pub tuning: TuningInput,
     /// Whatever the caller keeps here.
     pub metadata: BTreeMap<String, String>,
     /// Its signing secret; made here when there is none. Only read when it is created.
@@ -55,6 +58,8 @@ pub struct EndpointPatch {
     pub channels: Option<Option<Vec<String>>>,
     /// Messages per second, or no limit.
     pub throttle_rate: Option<Option<u16>>,
+    /// How it asks to be called.
+    pub tuning: TuningInput,
     /// New metadata, all of it.
     pub metadata: Option<BTreeMap<String, String>>,
 }
@@ -70,6 +75,7 @@ impl From<&EndpointInput> for EndpointPatch {
             event_types: Some(input.event_types),
             channels: Some(input.channels),
             throttle_rate: Some(input.throttle_rate),
+            tuning: input.tuning,
             metadata: Some(input.metadata),
         }
     }
@@ -216,6 +222,7 @@ impl Service {
                 channels: channels.unwrap_or_else(|| current.channels.clone()),
             });
         }
+        checked.change.tuning = checked.tuning.over(&existing.tuning);
         self.write_endpoint(existing, checked.change).await
     }
 
@@ -262,6 +269,7 @@ impl Service {
                 channels: channels.flatten(),
             },
             throttle_rate: change.throttle_rate.flatten(),
+            tuning: checked.tuning.over(&Tuning::default()).unwrap_or_default(),
             metadata: change.metadata.unwrap_or_default(),
             headers: self.seal_headers(id, &input.headers),
             secret: self.seal_secret(id, &secret.expect("made, and there were no faults")),
@@ -281,6 +289,7 @@ impl Service {
             fields.text("description", description, 0, limits.description_chars);
         }
         fields.throttle_rate(patch.throttle_rate.flatten());
+        let tuning = patch.tuning.check(fields, limits);
         if let Some(metadata) = &patch.metadata {
             fields.metadata(metadata, limits);
         }
@@ -294,6 +303,7 @@ impl Service {
             (event_types.is_some() || channels.is_some()).then_some((event_types, channels));
         Checked {
             subscription,
+            tuning,
             change: EndpointChange {
                 uid,
                 url,
@@ -330,6 +340,7 @@ type Filters = (
 /// A patch that was checked, with what still depends on how the endpoint is now.
 struct Checked {
     subscription: Option<Filters>,
+    tuning: TuningPatch,
     change: EndpointChange,
 }
 

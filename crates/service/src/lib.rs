@@ -23,6 +23,7 @@ mod messages;
 mod publish;
 mod readiness;
 mod secrets;
+mod tuning;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -53,6 +54,7 @@ pub use store::{
     EventTypeRow, Idempotency, MessageDestination, MessageRef, MessageRow, Order, Page,
     PageRequest, Payload, Scope, Span,
 };
+pub use tuning::TuningInput;
 
 /// What the service works with.
 #[derive(Clone)]

@@ -199,6 +199,7 @@ fn endpoint(application: &store::Application, id: EndpointId, now: Timestamp) ->
         disabled: None,
         subscription: Subscription::default(),
         throttle_rate: None,
+        tuning: domain::Tuning::default(),
         metadata: std::collections::BTreeMap::new(),
         headers: None,
         secret: Sealed(vec![1; 60]),

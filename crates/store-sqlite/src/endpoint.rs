@@ -1,8 +1,10 @@
 //! Endpoints, their secrets and URLs.
 
+use std::time::Duration;
+
 use domain::{
-    ApplicationKey, DisabledReason, EndpointKey, MessageKey, OrganizationKey, Subscription,
-    TargetUrl, Timestamp, Uid, UrlKey,
+    ApplicationKey, DisabledReason, EndpointKey, MessageKey, OrganizationKey, RetrySchedule,
+    Subscription, TargetUrl, Timestamp, Tuning, Uid, UrlKey,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use store::{
@@ -22,7 +24,7 @@ const SELECT: &str = "
     SELECT e.key, e.application, a.id, e.id, e.uid, u.url, e.url, e.description, e.disabled,
            e.paused, e.event_types, e.channels, e.throttle_rate, e.metadata, e.headers,
            e.canceled_through, e.version, e.created, e.updated, coalesce(e.deleted, a.deleted),
-           a.throttle_rate
+           a.throttle_rate, e.retry_schedule, e.timeout, e.concurrency
       FROM endpoint e JOIN application a ON a.key = e.application
       JOIN endpoint_url u ON u.key = e.url";
 
@@ -59,7 +61,31 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
         updated: codec::time(row, 18)?,
         deleted: codec::time_or_none(row, 19)?,
         application_throttle_rate: codec::small_or_none(row, 20)?,
+        tuning: tuning(row)?,
     })
+}
+
+fn tuning(row: &Row<'_>) -> rusqlite::Result<Tuning> {
+    let wait = |text: &str| text.parse().map(Duration::from_micros).ok();
+    let retry_schedule = match codec::text(row, 21)? {
+        None => None,
+        waits => {
+            let schedule = RetrySchedule::new(codec::split(waits, wait)?);
+            Some(schedule.map_err(|_| codec::invalid("retry schedule"))?)
+        }
+    };
+    let timeout: Option<i64> = row.get(22)?;
+    Ok(Tuning {
+        retry_schedule,
+        timeout: timeout.map(|micros| Duration::from_micros(micros.unsigned_abs())),
+        concurrency: codec::small_or_none(row, 23)?,
+    })
+}
+
+fn retry_schedule(tuning: &Tuning) -> Option<String> {
+    let waits = tuning.retry_schedule.as_ref()?.waits().iter();
+    let waits: Vec<String> = waits.map(|wait| codec::micros(*wait).to_string()).collect();
+    codec::join(waits.iter().map(String::as_str))
 }
 
 /// NULL is no filter; the empty text is a filter that lets nothing through.
@@ -208,8 +234,9 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewEndpoint) -> Result<Write<Endpoin
         .prepare_cached(
             "INSERT INTO endpoint (application, id, uid, url, description, disabled, paused,
                     event_types, channels, throttle_rate, metadata, headers, generation, version,
-                    created, updated)
-             VALUES (?1, ?2, ?3, 0, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?10, 0, 1, ?11, ?11)",
+                    created, updated, retry_schedule, timeout, concurrency)
+             VALUES (?1, ?2, ?3, 0, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?10, 0, 1, ?11, ?11, ?12, ?13,
+                     ?14)",
         )?
         .execute(params![
             new.application.0,
@@ -223,6 +250,9 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewEndpoint) -> Result<Write<Endpoin
             codec::metadata_text(&new.metadata),
             new.headers.as_ref().map(|headers| &headers.0),
             new.now.as_micros(),
+            retry_schedule(&new.tuning),
+            new.tuning.timeout.map(codec::micros),
+            new.tuning.concurrency,
         ])?;
     let key = EndpointKey(connection.last_insert_rowid());
     let url = insert_url(connection, key, &new.url)?;
@@ -355,6 +385,7 @@ fn apply(endpoint: &mut Endpoint, change: &EndpointChange) {
     set(&mut endpoint.paused, change.paused.as_ref());
     set(&mut endpoint.subscription, change.subscription.as_ref());
     set(&mut endpoint.throttle_rate, change.throttle_rate.as_ref());
+    set(&mut endpoint.tuning, change.tuning.as_ref());
     set(&mut endpoint.metadata, change.metadata.as_ref());
     set(&mut endpoint.headers, change.headers.as_ref());
     endpoint.version += 1;
@@ -366,7 +397,8 @@ fn write(connection: &Connection, endpoint: &Endpoint) -> rusqlite::Result<()> {
         .prepare_cached(
             "UPDATE endpoint SET uid = ?2, url = ?3, description = ?4, disabled = ?5, paused = ?6,
                     event_types = ?7, channels = ?8, throttle_rate = ?9, metadata = ?10,
-                    headers = ?11, version = version + 1, updated = ?12
+                    headers = ?11, version = version + 1, updated = ?12,
+                    retry_schedule = ?13, timeout = ?14, concurrency = ?15
               WHERE key = ?1",
         )?
         .execute(params![
@@ -382,6 +414,9 @@ fn write(connection: &Connection, endpoint: &Endpoint) -> rusqlite::Result<()> {
             codec::metadata_text(&endpoint.metadata),
             endpoint.headers.as_ref().map(|headers| &headers.0),
             endpoint.updated.as_micros(),
+            retry_schedule(&endpoint.tuning),
+            endpoint.tuning.timeout.map(codec::micros),
+            endpoint.tuning.concurrency,
         ])
         .map(drop)
 }

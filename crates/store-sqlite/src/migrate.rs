@@ -12,10 +12,16 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    sql: include_str!("../migrations/0001_start.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        sql: include_str!("../migrations/0001_start.sql"),
+    },
+    Migration {
+        version: 2,
+        sql: include_str!("../migrations/0002_endpoint_tuning.sql"),
+    },
+];
 
 /// Applies what is missing, each migration in its own transaction.
 pub(crate) fn migrate(connection: &Connection) -> Result<(), OpenError> {

@@ -204,6 +204,7 @@ impl Bench {
             disabled: None,
             subscription: Subscription::default(),
             throttle_rate: None,
+            tuning: domain::Tuning::default(),
             metadata: BTreeMap::new(),
             headers: None,
             secret: Sealed(vec![1]),

@@ -194,6 +194,7 @@ impl Pair {
             disabled: None,
             subscription: Subscription::default(),
             throttle_rate: None,
+            tuning: domain::Tuning::default(),
             metadata: std::collections::BTreeMap::new(),
             headers: None,
             secret: Sealed(vec![1]),

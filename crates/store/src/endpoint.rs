@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::{
     ApplicationId, ApplicationKey, DisabledReason, EndpointId, EndpointKey, MessageKey,
-    Subscription, TargetUrl, Timestamp, Uid, UrlKey,
+    Subscription, TargetUrl, Timestamp, Tuning, Uid, UrlKey,
 };
 
 use crate::{Application, Idempotency};
@@ -60,6 +60,8 @@ pub struct Endpoint {
     pub subscription: Subscription,
     /// Messages per second.
     pub throttle_rate: Option<u16>,
+    /// How it asked to be called.
+    pub tuning: Tuning,
     /// Whatever the caller keeps here.
     pub metadata: BTreeMap<String, String>,
     /// Custom headers, a JSON object, sealed: they often carry credentials.
@@ -99,6 +101,8 @@ pub struct NewEndpoint {
     pub subscription: Subscription,
     /// Messages per second.
     pub throttle_rate: Option<u16>,
+    /// How it asks to be called.
+    pub tuning: Tuning,
     /// Whatever the caller keeps here.
     pub metadata: BTreeMap<String, String>,
     /// Custom headers, sealed.
@@ -130,6 +134,8 @@ pub struct EndpointChange {
     pub subscription: Option<Subscription>,
     /// Messages per second, or no limit.
     pub throttle_rate: Option<Option<u16>>,
+    /// How it asks to be called, all of it.
+    pub tuning: Option<Tuning>,
     /// New metadata, all of it.
     pub metadata: Option<BTreeMap<String, String>>,
     /// New custom headers, all of them, or none.

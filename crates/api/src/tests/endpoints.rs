@@ -351,3 +351,76 @@ async fn an_endpoint_belongs_to_its_application_only() {
             .expect_problem(404, "not_found");
     }
 }
+
+// ---- What an endpoint sets for itself -----------------------------------------------------
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoints_own_settings_are_kept_until_they_are_named_again() {
+    let api = TestApi::new().await;
+    api.acme().await;
+    let body = r#"{"url": "https://example.com/", "uid": "hook", "retrySchedule": [0, 60, 3600],
+        "timeoutSeconds": 7, "maxConcurrency": 3}"#;
+
+    let created = api.post(HOOKS, body).await.expect(201);
+
+    assert_eq!(created["retrySchedule"], json!([0, 60, 3600]));
+    assert_eq!(created["timeoutSeconds"], 7);
+    assert_eq!(created["maxConcurrency"], 3);
+    // A client that has never heard of them must not take them away.
+    let put = r#"{"url": "https://example.com/", "uid": "hook", "description": "x"}"#;
+    let put = api.put(HOOK, put).await.expect(200);
+    assert_eq!(put["retrySchedule"], json!([0, 60, 3600]));
+    let patched = api
+        .patch(HOOK, r#"{"retrySchedule": null}"#)
+        .await
+        .expect(200);
+    assert_eq!(patched.get("retrySchedule"), None);
+    assert_eq!(patched["timeoutSeconds"], 7, "what is not named stays");
+    let patched = api
+        .patch(HOOK, r#"{"retrySchedule": [0]}"#)
+        .await
+        .expect(200);
+    assert_eq!(patched["retrySchedule"], json!([0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn own_settings_beyond_the_limits_are_refused_by_name() {
+    let limits = Limits {
+        retry_attempts: 3,
+        retry_total: std::time::Duration::from_hours(1),
+        endpoint_timeout: std::time::Duration::from_secs(30),
+        endpoint_concurrency: 10,
+        ..Limits::default()
+    };
+    let api = TestApi::with_limits(limits).await;
+    api.acme().await;
+    for (given, loc) in [
+        (r#""retrySchedule": []"#, json!(["body", "retrySchedule"])),
+        (
+            r#""retrySchedule": [0, 1, 1, 1]"#,
+            json!(["body", "retrySchedule"]),
+        ),
+        (
+            r#""retrySchedule": [5, 1]"#,
+            json!(["body", "retrySchedule", "0"]),
+        ),
+        (
+            r#""retrySchedule": [0, 3601]"#,
+            json!(["body", "retrySchedule"]),
+        ),
+        (
+            r#""retrySchedule": [0, 4294967295]"#,
+            json!(["body", "retrySchedule"]),
+        ),
+        (r#""timeoutSeconds": 0"#, json!(["body", "timeoutSeconds"])),
+        (r#""timeoutSeconds": 31"#, json!(["body", "timeoutSeconds"])),
+        (r#""maxConcurrency": 0"#, json!(["body", "maxConcurrency"])),
+        (r#""maxConcurrency": 11"#, json!(["body", "maxConcurrency"])),
+    ] {
+        let body = format!(r#"{{"url": "https://example.com/", {given}}}"#);
+
+        let refused = api.post(HOOKS, &body).await.expect(422);
+
+        assert_eq!(refused["detail"][0]["loc"], loc, "{given}");
+    }
+}

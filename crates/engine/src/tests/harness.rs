@@ -371,6 +371,7 @@ impl World {
             disabled: None,
             subscription: Subscription::default(),
             throttle_rate: None,
+            tuning: domain::Tuning::default(),
             metadata: BTreeMap::new(),
             headers: None,
             secret: Sealed(sealed),

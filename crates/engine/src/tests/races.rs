@@ -495,7 +495,7 @@ async fn a_throttled_endpoint_gets_the_next_message_as_soon_as_its_rate_allows()
 
     let seen = world.network.seen();
     let gap = seen[1].at.saturating_sub(seen[0].at);
-    assert!(gap >= millis(95) && gap < millis(120), "{gap:?}");
+    assert!(gap >= millis(90) && gap < millis(120), "{gap:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,10 +1,11 @@
 //! Endpoints and what routing knows of them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use domain::{
-    CancelReason, DeliveryState, DisabledReason, EndpointKey, EventType, Subscription, TargetUrl,
-    Uid,
+    CancelReason, DeliveryState, DisabledReason, EndpointKey, EventType, RetrySchedule,
+    Subscription, TargetUrl, Tuning, Uid,
 };
 
 use super::world::{channel, key};
@@ -16,6 +17,15 @@ use crate::{
 
 fn uid(text: &str) -> Uid {
     Uid::parse(text).unwrap()
+}
+
+fn tuning() -> Tuning {
+    let waits = [0, 1_500].map(Duration::from_millis).to_vec();
+    Tuning {
+        retry_schedule: Some(RetrySchedule::new(waits).unwrap()),
+        timeout: Some(Duration::from_secs(7)),
+        concurrency: Some(3),
+    }
 }
 
 /// Every field, by id, by uid and by key.
@@ -31,6 +41,7 @@ pub async fn an_endpoint_reads_back_as_created(store: &dyn Store) {
             channels: Some(Vec::new()),
         },
         throttle_rate: Some(9),
+        tuning: tuning(),
         metadata: BTreeMap::from([("a".into(), "b".into())]),
         headers: Some(Sealed(vec![9, 8])),
         secret: Sealed(vec![0, 255]),
@@ -48,6 +59,7 @@ pub async fn an_endpoint_reads_back_as_created(store: &dyn Store) {
     assert_eq!((made.disabled, made.paused), (new.disabled, false));
     assert_eq!(made.subscription, new.subscription);
     assert_eq!(made.throttle_rate, Some(9));
+    assert_eq!(made.tuning, tuning());
     assert_eq!(
         (&made.metadata, &made.headers),
         (&new.metadata, &new.headers)
@@ -181,6 +193,10 @@ pub async fn an_endpoint_change_touches_what_it_names(store: &dyn Store) {
         uid: Some(uid("hook")),
         headers: Some(Sealed(vec![1])),
         throttle_rate: Some(3),
+        tuning: Tuning {
+            concurrency: Some(5),
+            ..Tuning::default()
+        },
         ..world.new_endpoint()
     };
     let before = store.create_endpoint(new).await.unwrap().into_inner();
@@ -194,6 +210,10 @@ pub async fn an_endpoint_change_touches_what_it_names(store: &dyn Store) {
         paused: Some(true),
         subscription: Some(subscription.clone()),
         headers: Some(None),
+        tuning: Some(Tuning {
+            concurrency: None,
+            ..tuning()
+        }),
         ..EndpointChange::default()
     };
 
@@ -204,6 +224,10 @@ pub async fn an_endpoint_change_touches_what_it_names(store: &dyn Store) {
         paused: true,
         subscription,
         headers: None,
+        tuning: Tuning {
+            concurrency: None,
+            ..tuning()
+        },
         version: before.version + 1,
         updated: world.now,
         ..before

@@ -105,6 +105,7 @@ impl<'s> World<'s> {
             disabled: None,
             subscription: Subscription::default(),
             throttle_rate: None,
+            tuning: domain::Tuning::default(),
             metadata: BTreeMap::new(),
             headers: None,
             secret: Sealed(vec![1, 2, 3]),

@@ -273,6 +273,7 @@ impl State {
             paused: false,
             subscription: new.subscription.clone(),
             throttle_rate: new.throttle_rate,
+            tuning: new.tuning.clone(),
             application_throttle_rate: application.throttle_rate,
             metadata: new.metadata.clone(),
             headers: new.headers.clone(),
@@ -335,6 +336,7 @@ impl State {
         set(&mut changed.paused, change.paused.as_ref());
         set(&mut changed.subscription, change.subscription.as_ref());
         set(&mut changed.throttle_rate, change.throttle_rate.as_ref());
+        set(&mut changed.tuning, change.tuning.as_ref());
         set(&mut changed.metadata, change.metadata.as_ref());
         set(&mut changed.headers, change.headers.as_ref());
         changed.updated = change.now;

@@ -1,0 +1,16 @@
+//! How one endpoint asked to be called.
+
+use std::time::Duration;
+
+use crate::RetrySchedule;
+
+/// What an endpoint sets for itself; `None` leaves a matter to the server's settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tuning {
+    /// Waits before each attempt.
+    pub retry_schedule: Option<RetrySchedule>,
+    /// For one attempt, from name look-up to the end of the answer.
+    pub timeout: Option<Duration>,
+    /// Attempts in flight at once, at the most.
+    pub concurrency: Option<u16>,
+}

@@ -1,0 +1,96 @@
+//! How an endpoint asks to be called: its own retry schedule, timeout and concurrency.
+
+use std::time::Duration;
+
+use domain::{Limits, RetrySchedule, Tuning};
+
+use crate::fields::Fields;
+
+/// An endpoint's own settings as a caller gives them: `None` leaves one as it is, `Some(None)`
+/// leaves it to the server's settings again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TuningInput {
+    /// Seconds to wait before each attempt; the first must be 0.
+    pub retry_schedule: Option<Option<Vec<u32>>>,
+    /// Seconds for one attempt.
+    pub timeout_seconds: Option<Option<u32>>,
+    /// Attempts in flight at once.
+    pub max_concurrency: Option<Option<u16>>,
+}
+
+/// The same, checked.
+#[derive(Debug)]
+pub(crate) struct TuningPatch {
+    retry_schedule: Option<Option<RetrySchedule>>,
+    timeout: Option<Option<Duration>>,
+    concurrency: Option<Option<u16>>,
+}
+
+impl TuningInput {
+    /// Checks each of them against the limits.
+    pub(crate) fn check(&self, fields: &mut Fields, limits: &Limits) -> TuningPatch {
+        let seconds = u32::try_from(limits.endpoint_timeout.as_secs()).unwrap_or(u32::MAX);
+        let timeout = self.timeout_seconds.flatten();
+        if timeout.is_some_and(|given| given == 0 || given > seconds) {
+            fields.fault(&["timeoutSeconds"], format!("must be 1 to {seconds}"));
+        }
+        let most = limits.endpoint_concurrency;
+        let concurrency = self.max_concurrency.flatten();
+        if concurrency.is_some_and(|given| given == 0 || given > most) {
+            fields.fault(&["maxConcurrency"], format!("must be 1 to {most}"));
+        }
+        let schedule = self.retry_schedule.as_ref();
+        TuningPatch {
+            retry_schedule: schedule.map(|given| check_schedule(fields, limits, given.as_deref()?)),
+            timeout: self
+                .timeout_seconds
+                .map(|given| given.map(|given| Duration::from_secs(given.into()))),
+            concurrency: self.max_concurrency,
+        }
+    }
+}
+
+fn check_schedule(fields: &mut Fields, limits: &Limits, given: &[u32]) -> Option<RetrySchedule> {
+    const FIELD: &str = "retrySchedule";
+    let most = limits.retry_attempts.min(RetrySchedule::ENTRIES_MAX);
+    if given.is_empty() || given.len() > most {
+        let msg = format!("has {} entries; 1 to {most} are allowed", given.len());
+        fields.fault(&[FIELD], msg);
+        return None;
+    }
+    if given[0] != 0 {
+        let msg =
+            "must be 0: the first attempt follows at once (a message's `deliverAt` delays it)";
+        fields.fault(&[FIELD, "0"], msg);
+    }
+    let waits: Vec<Duration> = given
+        .iter()
+        .map(|seconds| Duration::from_secs((*seconds).into()))
+        .collect();
+    let total: Duration = waits.iter().sum();
+    if total > limits.retry_total {
+        let (total, most) = (total.as_secs(), limits.retry_total.as_secs());
+        let msg = format!("lasts {total} seconds in all; at most {most} are allowed");
+        fields.fault(&[FIELD], msg);
+    }
+    fields.take(&[FIELD], RetrySchedule::new(waits))
+}
+
+impl TuningPatch {
+    /// Returns what becomes of an endpoint's settings; `None` when nothing was given.
+    pub(crate) fn over(self, current: &Tuning) -> Option<Tuning> {
+        let Self {
+            retry_schedule,
+            timeout,
+            concurrency,
+        } = self;
+        if retry_schedule.is_none() && timeout.is_none() && concurrency.is_none() {
+            return None;
+        }
+        Some(Tuning {
+            retry_schedule: retry_schedule.unwrap_or_else(|| current.retry_schedule.clone()),
+            timeout: timeout.unwrap_or(current.timeout),
+            concurrency: concurrency.unwrap_or(current.concurrency),
+        })
+    }
+}
