@@ -26,6 +26,8 @@ pub enum Exit {
     Unavailable,
     /// The message was published and a delivery of it failed.
     DeliveryFailed,
+    /// Some of many were done, and some were not.
+    Partial,
     /// Ended by Ctrl-C before it was done.
     Interrupted,
 }
@@ -42,6 +44,7 @@ impl Exit {
             Self::Conflict => 5,
             Self::Unavailable => 6,
             Self::DeliveryFailed => 7,
+            Self::Partial => 8,
             Self::Interrupted => 130,
         }
     }
@@ -94,6 +97,15 @@ impl Failure {
 
     pub(crate) fn unavailable(message: impl Into<String>) -> Self {
         Self::new(Exit::Unavailable, message)
+    }
+
+    pub(crate) fn interrupted() -> Self {
+        Self::new(Exit::Interrupted, "interrupted")
+    }
+
+    /// What the person would be told.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
     }
 
     pub(crate) fn with_hint(mut self, hint: &'static str) -> Self {

@@ -20,10 +20,12 @@ mod exit;
 mod keygen;
 mod nouns;
 mod output;
+mod progress;
 mod send;
 mod session;
 mod sign;
 pub mod sink;
+mod stop;
 mod surroundings;
 mod text;
 mod verify;
@@ -37,7 +39,10 @@ pub use dev::DevArgs;
 pub use exit::Exit;
 pub use keygen::KeygenArgs;
 pub use nouns::app::AppCommand;
+pub use nouns::attempt::AttemptCommand;
 pub use nouns::endpoint::EndpointCommand;
+pub use nouns::event_type::EventTypeCommand;
+pub use nouns::message::MessageCommand;
 pub use send::SendArgs;
 pub use sign::SignArgs;
 pub use sink::SinkArgs;
@@ -55,6 +60,12 @@ pub enum Command {
     App(AppCommand),
     #[command(subcommand, visible_alias = "endpoints")]
     Endpoint(EndpointCommand),
+    #[command(subcommand, visible_alias = "event-types")]
+    EventType(EventTypeCommand),
+    #[command(subcommand, visible_aliases = ["messages", "msg"])]
+    Message(MessageCommand),
+    #[command(subcommand, visible_alias = "attempts")]
+    Attempt(AttemptCommand),
     Send(SendArgs),
     Sink(SinkArgs),
     Verify(VerifyArgs),
@@ -80,16 +91,30 @@ pub struct Streams<'a> {
 ///
 /// Needs a tokio runtime with I/O and time enabled; one thread is enough.
 pub async fn run(command: Command, streams: &mut Streams<'_>) -> Exit {
-    let wants_json = match &command {
-        Command::App(command) => command.common().output.wants_json(),
-        Command::Endpoint(command) => command.common().output.wants_json(),
-        Command::Send(args) => args.wants_json(),
-        Command::Api(_) => true,
-        _ => false,
+    let wants_json = command.wants_json();
+    streams.around.stop = stop::Stop::on_ctrl_c();
+    let stop = streams.around.stop.clone();
+    let ends_itself = command.ends_itself();
+    // On the heap, or the largest of all commands would lie on the stack of each.
+    let running = Box::pin(dispatch(command, streams));
+    let result = tokio::select! {
+        biased;
+        result = running => result,
+        () = stop.wanted(), if !ends_itself => Err(Failure::interrupted()),
     };
-    let result = match command {
+    match result {
+        Ok(exit) => exit,
+        Err(failure) => failure.tell(wants_json, streams),
+    }
+}
+
+async fn dispatch(command: Command, streams: &mut Streams<'_>) -> Outcome {
+    match command {
         Command::App(command) => nouns::app::run(command, streams).await,
         Command::Endpoint(command) => nouns::endpoint::run(command, streams).await,
+        Command::EventType(command) => nouns::event_type::run(command, streams).await,
+        Command::Message(command) => nouns::message::run(command, streams).await,
+        Command::Attempt(command) => nouns::attempt::run(command, streams).await,
         Command::Send(args) => send::run(args, streams).await,
         Command::Sink(args) => sink::run(args, streams).await,
         Command::Verify(args) => verify::run(&args, streams),
@@ -97,10 +122,42 @@ pub async fn run(command: Command, streams: &mut Streams<'_>) -> Exit {
         Command::Keygen(args) => keygen::run(&args, streams),
         Command::Api(args) => api::run(args, streams).await,
         Command::Dev(args) => dev::run(args, streams).await,
-    };
-    match result {
-        Ok(exit) => exit,
-        Err(failure) => failure.tell(wants_json, streams),
+    }
+}
+
+impl Command {
+    /// The options that commands about things have in common.
+    fn common(&self) -> Option<&session::Common> {
+        match self {
+            Self::App(command) => Some(command.common()),
+            Self::Endpoint(command) => Some(command.common()),
+            Self::EventType(command) => Some(command.common()),
+            Self::Message(command) => Some(command.common()),
+            Self::Attempt(command) => Some(command.common()),
+            _ => None,
+        }
+    }
+
+    /// Says whether failures are to be data too.
+    fn wants_json(&self) -> bool {
+        match self {
+            Self::Send(args) => args.wants_json(),
+            Self::Api(_) => true,
+            _ => self
+                .common()
+                .is_some_and(|common| common.output.wants_json()),
+        }
+    }
+
+    /// Says whether it has something to finish when the person wants it to end.
+    fn ends_itself(&self) -> bool {
+        matches!(
+            self,
+            Self::Sink(_)
+                | Self::Dev(_)
+                | Self::EventType(EventTypeCommand::Import(_))
+                | Self::Message(MessageCommand::Export(_))
+        )
     }
 }
 

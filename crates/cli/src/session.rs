@@ -76,11 +76,11 @@ pub(crate) struct ConfirmArgs {
 
 /// A page as the API answers it.
 #[derive(Deserialize)]
-struct Page {
-    data: Vec<Box<RawValue>>,
+pub(crate) struct Page {
+    pub(crate) data: Vec<Box<RawValue>>,
     #[serde(default)]
-    iterator: Option<String>,
-    done: bool,
+    pub(crate) iterator: Option<String>,
+    pub(crate) done: bool,
 }
 
 /// A server, a reader, and how to speak to both.
@@ -136,7 +136,16 @@ impl<'s, 'io> Session<'s, 'io> {
         let mut more = false;
         let mut iterator = None;
         while left > 0 {
-            let page = self.page(path, left.min(PAGE_MAX), iterator.take()).await?;
+            let stop = self.streams.around.stop.clone();
+            let page = tokio::select! {
+                biased;
+                // What was shown is shown, and stays whole: an array has its end.
+                () = stop.wanted() => {
+                    many.finish(self.streams)?;
+                    return Err(Failure::interrupted());
+                }
+                page = self.page(path, left.min(PAGE_MAX), iterator.take()) => page?,
+            };
             let taken = page.data.len().min(left);
             many.page(&page.data[..taken], self.streams.out)?;
             left -= taken;
@@ -158,7 +167,8 @@ impl<'s, 'io> Session<'s, 'io> {
         Ok(Exit::Ok)
     }
 
-    async fn page(
+    /// Reads one page of a list.
+    pub(crate) async fn page(
         &self,
         path: &str,
         limit: usize,
@@ -284,6 +294,17 @@ impl<'s, 'io> Session<'s, 'io> {
         serde_json::from_slice(&bytes)
             .map_err(|error| Failure::usage(format!("{file} is not a JSON object: {error}")))
     }
+}
+
+/// Filters as a query behind another parameter; those that were not given are left out.
+pub(crate) fn list_query(filters: &[(&str, Option<String>)]) -> String {
+    let given = filters
+        .iter()
+        .filter_map(|(name, value)| value.as_ref().map(|value| (name, value)));
+    let given: Vec<_> = given
+        .map(|(name, value)| format!("&{name}={}", encoded(value)))
+        .collect();
+    given.concat()
 }
 
 /// Adds what was given on the command line to a body.

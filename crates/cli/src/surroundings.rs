@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
+use crate::stop::Stop;
+
 /// Read once by the binary; a test makes its own. The default is a pipe without any files.
 #[derive(Clone, Debug, Default)]
 #[expect(
@@ -23,6 +25,8 @@ pub struct Surroundings {
     pub err_is_terminal: bool,
     /// Colour is wanted, as far as the environment says.
     pub colour: bool,
+    /// When the person wants the command to end.
+    pub(crate) stop: Stop,
 }
 
 impl Surroundings {
@@ -47,6 +51,7 @@ impl Surroundings {
             out_is_terminal,
             err_is_terminal: std::io::stderr().is_terminal(),
             colour: forced || (out_is_terminal && !unwanted),
+            stop: Stop::default(),
         }
     }
 }

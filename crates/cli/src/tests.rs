@@ -109,6 +109,7 @@ fn exit_codes_are_what_the_documentation_says() {
         (Exit::Conflict, 5),
         (Exit::Unavailable, 6),
         (Exit::DeliveryFailed, 7),
+        (Exit::Partial, 8),
         (Exit::Interrupted, 130),
     ];
     for (exit, code) in codes {

@@ -97,6 +97,30 @@ impl FromStr for Moment {
     }
 }
 
+/// A point in time, or how long ago it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Past(Moment);
+
+impl Past {
+    pub(crate) fn before(self, now: Timestamp) -> Timestamp {
+        match self.0 {
+            Moment::At(time) => time,
+            Moment::After(wait) => {
+                let wait = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
+                Timestamp::from_micros(now.as_micros().saturating_sub(wait).max(0))
+            }
+        }
+    }
+}
+
+impl FromStr for Past {
+    type Err = InvalidMoment;
+
+    fn from_str(text: &str) -> Result<Self, InvalidMoment> {
+        text.parse().map(Self)
+    }
+}
+
 /// A text that may be shown on a terminal: what would move its cursor or colour it is replaced,
 /// and what is longer than `max` characters is cut.
 pub(crate) fn shown(text: &str, max: usize) -> String {
@@ -150,6 +174,16 @@ mod tests {
         );
         assert_eq!(from("10m"), Ok(Timestamp::from_unix_seconds(1_600)));
         assert_eq!(from("tomorrow"), Err(InvalidMoment));
+    }
+
+    #[test]
+    fn a_past_moment_lies_behind() {
+        let now = Timestamp::from_unix_seconds(1_000);
+        let before = |text: &str| text.parse::<Past>().map(|past| past.before(now));
+
+        assert_eq!(before("10m"), Ok(Timestamp::from_unix_seconds(400)));
+        assert_eq!(before("5d"), Ok(Timestamp::from_unix_seconds(0)));
+        assert_eq!(before("77"), Ok(Timestamp::from_unix_seconds(77)));
     }
 
     #[test]

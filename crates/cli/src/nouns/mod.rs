@@ -1,6 +1,9 @@
 //! Commands about things: a noun, a verb, and what the API does with them.
 
 pub(crate) mod app;
+pub(crate) mod attempt;
 pub(crate) mod endpoint;
+pub(crate) mod event_type;
+pub(crate) mod message;
 #[cfg(test)]
 mod tests;

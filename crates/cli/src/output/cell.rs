@@ -115,7 +115,7 @@ impl Kind {
 }
 
 /// The fields of a thing. One that no number of ours can hold, such as 1e400, is a text.
-pub(super) fn fields(thing: &RawValue) -> Result<Value, Failure> {
+pub(crate) fn fields(thing: &RawValue) -> Result<Value, Failure> {
     let Shape::Map(fields) = shape(thing)? else {
         return Ok(Value::Null);
     };

@@ -15,7 +15,7 @@ use std::io::Write;
 use domain::Timestamp;
 use serde_json::value::RawValue;
 
-pub(crate) use cell::{Cell, Kind, cell, names, text, time};
+pub(crate) use cell::{Cell, Kind, cell, fields, names, text, time};
 
 use crate::Streams;
 use crate::exit::Failure;
@@ -105,6 +105,25 @@ impl Look {
     }
 }
 
+/// JSON on one line. A payload keeps the line breaks that it was published with; in JSON they
+/// stand between values only, where a blank is as good.
+pub(crate) fn one_line(json: &str) -> String {
+    json.replace(['\n', '\r'], " ")
+}
+
+#[cfg(test)]
+impl Look {
+    pub(crate) fn plain() -> Self {
+        Self {
+            format: Format::Table,
+            quiet: false,
+            colour: false,
+            relative: false,
+            now: Timestamp::from_unix_seconds(0),
+        }
+    }
+}
+
 /// Shows one thing.
 pub(crate) fn one(
     look: &Look,
@@ -114,7 +133,8 @@ pub(crate) fn one(
 ) -> Result<(), Failure> {
     match look.format {
         Format::Table | Format::Wide => detail::write(look, thing, out)?,
-        Format::Json | Format::Ndjson => writeln!(out, "{}", thing.get())?,
+        Format::Json => writeln!(out, "{}", thing.get())?,
+        Format::Ndjson => writeln!(out, "{}", one_line(thing.get()))?,
         Format::Yaml => yaml::write(thing, out)?,
         Format::Id => writeln!(out, "{}", kind.id_of(thing)?)?,
     }
@@ -158,7 +178,7 @@ impl<'a> Many<'a> {
             }
             Format::Ndjson => {
                 for thing in things {
-                    writeln!(out, "{}", thing.get())?;
+                    writeln!(out, "{}", one_line(thing.get()))?;
                 }
             }
             Format::Yaml => {
