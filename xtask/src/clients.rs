@@ -31,7 +31,7 @@ pub(crate) fn install() -> Result<Clients> {
     })
 }
 
-/// Makes sure that Python with `venv`, Node, npm and strace are there; on Debian they can be
+/// Makes sure that Python with `venv`, Node, npm, Go and strace are there; on Debian they can be
 /// installed.
 fn system_packages() -> Result<()> {
     let needed = [
@@ -41,6 +41,8 @@ fn system_packages() -> Result<()> {
         ),
         ("nodejs", program("node").args(["--version"])),
         ("npm", program("npm").args(["--version"])),
+        // Compiles an example of the documentation.
+        ("golang-go", program("go").args(["version"])),
         // Lets the tests make a disk's sync fail.
         ("strace", program("strace").args(["--version"])),
     ];

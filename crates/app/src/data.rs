@@ -141,7 +141,9 @@ fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         .and_then(|()| file.sync_all())
         .context("could not write the key")?;
     if let Some(folder) = path.parent() {
-        // The name itself is durable only once the directory is.
+        // The name itself is durable only once the directory is; a bare name lies in this one.
+        let is_here = folder.as_os_str().is_empty();
+        let folder = if is_here { Path::new(".") } else { folder };
         File::open(folder)
             .and_then(|folder| folder.sync_all())
             .context("could not sync")?;

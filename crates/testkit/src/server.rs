@@ -130,6 +130,11 @@ pub struct TestServer {
 }
 
 impl TestServer {
+    /// The program's file.
+    pub fn program(&self) -> &Path {
+        &self.launch.program
+    }
+
     /// Starts it on the data that it has, and waits until it is ready; returns how long that took.
     pub async fn start_again(&mut self) -> Duration {
         let began = Instant::now();
