@@ -22,10 +22,12 @@ mod error_pages;
 mod event_types;
 mod extract;
 mod health;
+mod keys;
 mod list;
 mod messages;
 mod openapi;
 mod permissions;
+mod portal_access;
 mod problem;
 mod publish;
 mod request_id;
@@ -78,5 +80,7 @@ fn routes() -> ApiRouter<Service> {
         .merge(publish::routes())
         .merge(messages::routes())
         .merge(attempts::routes())
+        .merge(keys::routes())
+        .merge(portal_access::routes())
         .merge(health::routes())
 }

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use domain::{ApplicationId, EndpointId, EndpointKey, EventType, MessageId, MessageKey, Timestamp};
+use domain::{
+    ApiKeyId, ApplicationId, EndpointId, EndpointKey, EventType, MessageId, MessageKey, Timestamp,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use service::{AttemptCursor, Cursor, Order, Page, PageRequest};
@@ -98,7 +100,7 @@ macro_rules! by_id {
     };
 }
 
-by_id!(ApplicationId, EndpointId);
+by_id!(ApiKeyId, ApplicationId, EndpointId);
 
 impl CursorText for EventType {
     fn to_text(&self) -> String {

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use http::Method;
-use service::{Caller, Scope};
+use service::{Caller, Capability, Scope};
 
 /// What a call does, as scopes tell calls apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +18,10 @@ pub(crate) enum Need {
     Read,
     /// Publishes messages: the scopes `admin` and `publish`.
     Publish,
-    /// Changes something, or reads a secret: the scope `admin`.
+    /// Changes something, or reads what only an admin may know: the scope `admin`.
     Write,
+    /// Concerns the portal token itself: no other key has a session.
+    Session,
 }
 
 /// Whose things a call is about.
@@ -36,8 +38,8 @@ pub(crate) enum Level {
 pub(crate) struct Permission {
     pub(crate) level: Level,
     pub(crate) need: Need,
-    /// Whether it is one of the calls that a customer needs in the portal.
-    pub(crate) portal: bool,
+    /// Any of these opens it to a customer in the portal.
+    pub(crate) portal: &'static [Capability],
 }
 
 impl Permission {
@@ -47,10 +49,10 @@ impl Permission {
             return false;
         }
         match caller.scope {
-            Scope::Admin => true,
+            Scope::Admin => self.need != Need::Session,
             Scope::Read => self.need == Need::Read,
             Scope::Publish => self.need == Need::Publish,
-            Scope::Portal => self.portal && caller.application.is_some(),
+            Scope::Portal => self.portal.iter().any(|one| caller.capabilities.has(*one)),
         }
     }
 }
@@ -82,7 +84,7 @@ const fn organization(need: Need) -> Permission {
     Permission {
         level: Level::Organization,
         need,
-        portal: false,
+        portal: &[],
     }
 }
 
@@ -91,18 +93,28 @@ const fn application(need: Need) -> Permission {
     Permission {
         level: Level::Application,
         need,
-        portal: false,
+        portal: &[],
     }
 }
 
-/// For keys of the application and its customer in the portal too.
-const fn portal(need: Need) -> Permission {
+/// For keys of the application, and for its customer in the portal with one of the capabilities.
+const fn portal(need: Need, portal: &'static [Capability]) -> Permission {
     Permission {
         level: Level::Application,
         need,
-        portal: true,
+        portal,
     }
 }
+
+const VIEW: &[Capability] = &[Capability::ViewBase];
+const MANAGE: &[Capability] = &[Capability::ManageEndpoint];
+const SECRET: &[Capability] = &[
+    Capability::ViewEndpointSecret,
+    Capability::ManageEndpointSecret,
+    Capability::ManageEndpoint,
+];
+const ROTATE: &[Capability] = &[Capability::ManageEndpointSecret, Capability::ManageEndpoint];
+const SEND: &[Capability] = &[Capability::CreateAttempts];
 
 const GET: Method = Method::GET;
 const POST: Method = Method::POST;
@@ -110,46 +122,56 @@ const PUT: Method = Method::PUT;
 const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
 
-use Need::{Publish, Read, Write};
+use Need::{Publish, Read, Session, Write};
 
 /// Every route that asks for a key, in the order of paths.
 #[rustfmt::skip]
 pub(crate) const ROUTES: &[(Method, &str, Permission)] = &[
     (GET,    "/api/v1/app", organization(Read)),
     (POST,   "/api/v1/app", organization(Write)),
-    (GET,    "/api/v1/app/{app_id}", portal(Read)),
+    (GET,    "/api/v1/app/{app_id}", portal(Read, VIEW)),
     (PUT,    "/api/v1/app/{app_id}", organization(Write)),
     (PATCH,  "/api/v1/app/{app_id}", organization(Write)),
     (DELETE, "/api/v1/app/{app_id}", organization(Write)),
-    (GET,    "/api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}", portal(Read)),
-    (GET,    "/api/v1/app/{app_id}/attempt/msg/{msg_id}", portal(Read)),
-    (GET,    "/api/v1/app/{app_id}/endpoint", portal(Read)),
-    (POST,   "/api/v1/app/{app_id}/endpoint", portal(Write)),
-    (GET,    "/api/v1/app/{app_id}/endpoint/{endpoint_id}", portal(Read)),
-    (PUT,    "/api/v1/app/{app_id}/endpoint/{endpoint_id}", portal(Write)),
-    (PATCH,  "/api/v1/app/{app_id}/endpoint/{endpoint_id}", portal(Write)),
-    (DELETE, "/api/v1/app/{app_id}/endpoint/{endpoint_id}", portal(Write)),
-    (GET,    "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers", portal(Read)),
-    (PUT,    "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers", portal(Write)),
-    (PATCH,  "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers", portal(Write)),
-    (GET,    "/api/v1/app/{app_id}/endpoint/{endpoint_id}/msg", portal(Read)),
-    (POST,   "/api/v1/app/{app_id}/endpoint/{endpoint_id}/pause", portal(Write)),
-    (GET,    "/api/v1/app/{app_id}/endpoint/{endpoint_id}/stats", portal(Read)),
-    (POST,   "/api/v1/app/{app_id}/endpoint/{endpoint_id}/unpause", portal(Write)),
-    (GET,    "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret", portal(Write)),
-    (POST,   "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret/rotate", portal(Write)),
-    (GET,    "/api/v1/app/{app_id}/msg", portal(Read)),
+    (GET,    "/api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}", portal(Read, VIEW)),
+    (GET,    "/api/v1/app/{app_id}/attempt/msg/{msg_id}", portal(Read, VIEW)),
+    (GET,    "/api/v1/app/{app_id}/endpoint", portal(Read, VIEW)),
+    (POST,   "/api/v1/app/{app_id}/endpoint", portal(Write, MANAGE)),
+    (GET,    "/api/v1/app/{app_id}/endpoint/{endpoint_id}", portal(Read, VIEW)),
+    (PUT,    "/api/v1/app/{app_id}/endpoint/{endpoint_id}", portal(Write, MANAGE)),
+    (PATCH,  "/api/v1/app/{app_id}/endpoint/{endpoint_id}", portal(Write, MANAGE)),
+    (DELETE, "/api/v1/app/{app_id}/endpoint/{endpoint_id}", portal(Write, MANAGE)),
+    (GET,    "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers", portal(Read, MANAGE)),
+    (PUT,    "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers", portal(Write, MANAGE)),
+    (PATCH,  "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers", portal(Write, MANAGE)),
+    (GET,    "/api/v1/app/{app_id}/endpoint/{endpoint_id}/msg", portal(Read, VIEW)),
+    (POST,   "/api/v1/app/{app_id}/endpoint/{endpoint_id}/pause", portal(Write, MANAGE)),
+    (GET,    "/api/v1/app/{app_id}/endpoint/{endpoint_id}/stats", portal(Read, VIEW)),
+    (POST,   "/api/v1/app/{app_id}/endpoint/{endpoint_id}/unpause", portal(Write, MANAGE)),
+    (GET,    "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret", portal(Write, SECRET)),
+    (POST,   "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret/rotate", portal(Write, ROTATE)),
+    (GET,    "/api/v1/app/{app_id}/msg", portal(Read, VIEW)),
     (POST,   "/api/v1/app/{app_id}/msg", application(Publish)),
     (POST,   "/api/v1/app/{app_id}/msg/batch", application(Publish)),
-    (GET,    "/api/v1/app/{app_id}/msg/{msg_id}", portal(Read)),
-    (GET,    "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}", portal(Read)),
-    (GET,    "/api/v1/app/{app_id}/msg/{msg_id}/endpoint", portal(Read)),
-    (POST,   "/api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend", portal(Write)),
-    (GET,    "/api/v1/app/{app_id}/msg/{msg_id}/raw", portal(Read)),
-    (GET,    "/api/v1/event-type", portal(Read)),
+    (GET,    "/api/v1/app/{app_id}/msg/{msg_id}", portal(Read, VIEW)),
+    (GET,    "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}", portal(Read, VIEW)),
+    (GET,    "/api/v1/app/{app_id}/msg/{msg_id}/endpoint", portal(Read, VIEW)),
+    (POST,   "/api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend", portal(Write, SEND)),
+    (GET,    "/api/v1/app/{app_id}/msg/{msg_id}/raw", portal(Read, VIEW)),
+    (POST,   "/api/v1/auth/app-portal-access/{app_id}", application(Write)),
+    (POST,   "/api/v1/auth/app/{app_id}/expire-all", application(Write)),
+    (POST,   "/api/v1/auth/dashboard-access/{app_id}", application(Write)),
+    (POST,   "/api/v1/auth/logout", portal(Session, VIEW)),
+    (GET,    "/api/v1/event-type", portal(Read, VIEW)),
     (POST,   "/api/v1/event-type", organization(Write)),
-    (GET,    "/api/v1/event-type/{event_type_name}", portal(Read)),
+    (GET,    "/api/v1/event-type/{event_type_name}", portal(Read, VIEW)),
     (PUT,    "/api/v1/event-type/{event_type_name}", organization(Write)),
     (PATCH,  "/api/v1/event-type/{event_type_name}", organization(Write)),
     (DELETE, "/api/v1/event-type/{event_type_name}", organization(Write)),
+    (GET,    "/api/v1/key", organization(Write)),
+    (POST,   "/api/v1/key", organization(Write)),
+    (GET,    "/api/v1/key/{key_id}", organization(Write)),
+    (PATCH,  "/api/v1/key/{key_id}", organization(Write)),
+    (DELETE, "/api/v1/key/{key_id}", organization(Write)),
+    (POST,   "/api/v1/key/{key_id}/expire", organization(Write)),
 ];

@@ -28,6 +28,7 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) retention: Retention,
     pub(crate) secrets: Secrets,
+    pub(crate) portal: Portal,
     pub(crate) log: Log,
 }
 
@@ -37,6 +38,8 @@ pub(crate) struct Config {
 pub(crate) struct Server {
     /// Address and port; loopback unless it is changed.
     pub(crate) listen: String,
+    /// The server's address as others see it, in links; `http://` and `listen` when not set.
+    pub(crate) public_url: Option<String>,
     /// Connections at once; 0 is 80 % of the process's file limit.
     pub(crate) connections: usize,
     /// Connections at once from one address.
@@ -57,6 +60,7 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:8411".to_owned(),
+            public_url: None,
             connections: 0,
             connections_per_peer: 256,
             header_timeout: Span::seconds(10),
@@ -332,6 +336,22 @@ pub(crate) struct Secrets {
     pub(crate) earlier_keys: List<Hidden>,
 }
 
+/// The pages that your customers see.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Portal {
+    /// How long a token for the portal lives when the request does not say.
+    pub(crate) token_ttl: Span,
+}
+
+impl Default for Portal {
+    fn default() -> Self {
+        Self {
+            token_ttl: Span(service::PortalSettings::default().token_ttl),
+        }
+    }
+}
+
 /// What is logged, and how.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -376,6 +396,16 @@ impl Config {
                 .map(|_| ())
                 .map_err(|_| "is not an address and port such as 127.0.0.1:8411".to_owned()),
         );
+        let public_url = self.server.public_url.as_deref();
+        let has_scheme = |url: &str| url.starts_with("https://") || url.starts_with("http://");
+        check(
+            "server.public_url",
+            if public_url.is_none_or(has_scheme) {
+                Ok(())
+            } else {
+                Err("must begin with https:// or http://".to_owned())
+            },
+        );
         check("delivery.retry_schedule", self.schedule().map(|_| ()));
         check("egress.allow", self.address_policy().map(|_| ()));
         for (setting, zero, what) in self.zeroes() {
@@ -415,6 +445,7 @@ impl Config {
             ("delivery.breaker_probe", self.delivery.breaker_probe),
             ("engine.sweep_interval", self.engine.sweep_interval),
             ("retention.interval", self.retention.interval),
+            ("portal.token_ttl", self.portal.token_ttl),
             ("server.header_timeout", self.server.header_timeout),
         ];
         let counts = counts
@@ -451,6 +482,16 @@ impl Config {
             nat64: egress.nat64,
             allow,
         })
+    }
+
+    /// Returns where the portal is and how long its tokens live.
+    pub(crate) fn portal(&self) -> service::PortalSettings {
+        let listen = || format!("http://{}", self.server.listen);
+        let public_url = self.server.public_url.clone().unwrap_or_else(listen);
+        service::PortalSettings {
+            public_url: public_url.trim_end_matches('/').to_owned(),
+            token_ttl: self.portal.token_ttl.0,
+        }
     }
 
     /// Returns the limits on what callers send.

@@ -6,6 +6,7 @@ mod crash_loop;
 mod data;
 mod log;
 mod serve;
+mod upkeep;
 
 use std::process::ExitCode;
 

@@ -103,6 +103,7 @@ async fn open(config: &Config, data: &DataDir) -> anyhow::Result<Parts> {
         ids,
         limits: config.limits(),
         addresses,
+        portal: config.portal(),
     });
     Ok(Parts {
         engine,
@@ -172,6 +173,7 @@ async fn serve(config: &Config, parts: Parts, listener: TcpListener) -> anyhow::
         .local_addr()
         .context("could not read the listening address")?;
     let server = tokio::spawn(api::serve(listener, router, limits, shutdown.clone()));
+    let upkeep = tokio::spawn(crate::upkeep::run(service.clone(), shutdown.clone()));
     say(&format!("posthaste listens on http://{address}"))?;
 
     let mut terminate = signal(SignalKind::terminate()).context("could not listen for signals")?;
@@ -196,6 +198,8 @@ async fn serve(config: &Config, parts: Parts, listener: TcpListener) -> anyhow::
         _ = terminate.recv() => stop.stop(Duration::ZERO).await,
         _ = interrupt.recv() => stop.stop(Duration::ZERO).await,
     };
+    // It ends by itself, unless the store hangs.
+    let _ = tokio::time::timeout(Duration::from_secs(1), upkeep).await;
     intake.abort();
     if left == 0 {
         let _ = delivery_thread.join();

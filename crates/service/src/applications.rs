@@ -92,6 +92,34 @@ impl Service {
         }
     }
 
+    /// Creates the application that a path names, as a publish or an access to the portal may.
+    pub(crate) async fn application_named(
+        &self,
+        caller: Caller,
+        named: &ApplicationRef,
+        mut input: ApplicationInput,
+    ) -> Result<Upserted<Application>, Error> {
+        // An id cannot be chosen, so nothing that is created could be what the path named.
+        let ApplicationRef::Uid(uid) = named else {
+            return Err(Error::NotFound("application"));
+        };
+        let given = input.uid.get_or_insert_with(|| uid.to_string());
+        if given != uid.as_str() {
+            let msg = "is not the uid that the path names";
+            return Err(Error::field(&["application", "uid"], msg));
+        }
+        let created = self.get_or_create_application(caller, input, None).await;
+        created.map_err(|error| match error {
+            Error::Invalid(mut faults) => {
+                for fault in &mut faults {
+                    fault.loc.insert(0, "application".into());
+                }
+                Error::Invalid(faults)
+            }
+            other => other,
+        })
+    }
+
     /// Replaces an application, or creates it.
     ///
     /// One that is created gets the uid from the input, or else the one it was named by.
@@ -171,6 +199,8 @@ impl Service {
             .delete_application(caller.organization, &by_id, now)
             .await?;
         self.engine().changed(deleted.key, None);
+        // Its keys went with it.
+        self.0.keys.clear();
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{ApplicationKey, AttemptId, MessageId};
+use domain::{ApplicationKey, AttemptId, ErrorClass, MessageId, Phases};
 use store::{
     ApplicationRef, AttemptCursor, AttemptFilter, AttemptRow, EndpointRef, MessageRef, MessageRow,
     Page, PageRequest,
@@ -26,10 +26,11 @@ impl Service {
         page: PageRequest<AttemptCursor>,
     ) -> Result<Page<AttemptRow, AttemptCursor>, Error> {
         let endpoint = self.endpoint(caller, application, endpoint).await?;
-        Ok(self
+        let found = self
             .store()
             .attempts_by_endpoint(endpoint.key, query, page)
-            .await?)
+            .await?;
+        Ok(found.map(|row| shown(caller, row)))
     }
 
     /// Lists attempts of a message by time, those to one endpoint only when it is given.
@@ -48,10 +49,11 @@ impl Service {
             let found = self.store().endpoint(application, endpoint).await?;
             query.endpoint = Some(found.ok_or(Error::NotFound("endpoint"))?.key);
         }
-        Ok(self
+        let found = self
             .store()
             .attempts_by_message(message, &query, page)
-            .await?)
+            .await?;
+        Ok(found.map(|row| shown(caller, row)))
     }
 
     /// Reads one attempt of a message.
@@ -66,6 +68,7 @@ impl Service {
         self.store()
             .attempt(message, attempt)
             .await?
+            .map(|row| shown(caller, row))
             .ok_or(Error::NotFound("attempt"))
     }
 
@@ -89,4 +92,25 @@ impl Service {
         }
         Ok(messages)
     }
+}
+
+/// Leaves out of an attempt what its reader could look around in the operator's network with.
+///
+/// A refused connection, one that timed out and a name that does not resolve look alike then;
+/// only that a destination is not allowed is told apart, because that is a setting's doing.
+pub(crate) fn shown(caller: Caller, mut row: AttemptRow) -> AttemptRow {
+    if caller.sees_exact_errors() {
+        return row;
+    }
+    row.error_detail = None;
+    row.phases = Phases::default();
+    row.error = row.error.map(|class| match class {
+        ErrorClass::DnsNotFound
+        | ErrorClass::DnsFailed
+        | ErrorClass::ConnectionRefused
+        | ErrorClass::ConnectTimeout
+        | ErrorClass::ConnectFailed => ErrorClass::ConnectFailed,
+        other => other,
+    });
+    row
 }

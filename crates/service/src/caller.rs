@@ -3,7 +3,7 @@
 use std::fmt;
 
 use domain::{ApiKeyId, ApplicationKey, OrganizationKey};
-use store::Scope;
+use store::{Capabilities, Scope};
 
 /// Who asks, once the key is known: what every command and query begins with.
 ///
@@ -19,6 +19,8 @@ pub struct Caller {
     pub application: Option<ApplicationKey>,
     /// What it may do. Routes say which scopes they are open to.
     pub scope: Scope,
+    /// What a portal token allows; nothing for other keys, whose scope says it all.
+    pub capabilities: Capabilities,
     /// The request, for the log and the audit trail.
     pub request: Option<RequestId>,
 }
@@ -31,6 +33,7 @@ impl Caller {
             organization,
             application: None,
             scope: Scope::Admin,
+            capabilities: Capabilities::NONE,
             request: None,
         }
     }

@@ -102,6 +102,7 @@ impl From<store::Error> for Error {
             store::Error::Conflict(what) => Self::Conflict(format!("this {what} already exists")),
             store::Error::KeyReused => Self::KeyReused,
             store::Error::Limit { name, max } => Self::Limit { name, max },
+            store::Error::Refused(why) => Self::Conflict(why.to_owned()),
             store::Error::Busy => Self::Busy,
             store::Error::Full => Self::Full,
             store::Error::Fenced => Self::Failed("another owner has taken the shard".into()),

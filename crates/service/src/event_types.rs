@@ -1,7 +1,9 @@
 //! Event types: the catalogue of what an organization publishes.
 
 use domain::EventType;
-use store::{EventTypeChange, EventTypeRow, Idempotency, NewEventType, Page, PageRequest};
+use store::{
+    Cursor, EventTypeChange, EventTypeRow, Idempotency, NewEventType, Page, PageRequest, Scope,
+};
 
 use crate::caller::Caller;
 use crate::error::Error;
@@ -115,9 +117,11 @@ impl Service {
         caller: Caller,
         name: &EventType,
     ) -> Result<EventTypeRow, Error> {
+        let flags = self.flags(caller).await?;
         self.store()
             .event_type(caller.organization, name)
             .await?
+            .filter(|row| is_shown(row, flags.as_deref()))
             .ok_or(Error::NotFound("event type"))
     }
 
@@ -128,10 +132,41 @@ impl Service {
         with_archived: bool,
         page: PageRequest<EventType>,
     ) -> Result<Page<EventTypeRow>, Error> {
-        Ok(self
-            .store()
-            .event_types(caller.organization, with_archived, page)
-            .await?)
+        let flags = self.flags(caller).await?;
+        let mut page = page;
+        loop {
+            let mut found = self
+                .store()
+                .event_types(caller.organization, with_archived, page.clone())
+                .await?;
+            let next = match &page.cursor {
+                Some(Cursor::Before(_)) => found
+                    .items
+                    .first()
+                    .map(|row| Cursor::Before(row.name.clone())),
+                _ => found
+                    .items
+                    .last()
+                    .map(|row| Cursor::After(row.name.clone())),
+            };
+            found.items.retain(|row| is_shown(row, flags.as_deref()));
+            // A page of nothing but hidden ones would not say where the next one begins.
+            if found.done || !found.items.is_empty() {
+                return Ok(found);
+            }
+            page.cursor = next;
+        }
+    }
+
+    /// Returns the feature flags of a portal token; `None` for keys, which are shown everything.
+    async fn flags(&self, caller: Caller) -> Result<Option<Vec<String>>, Error> {
+        let (Scope::Portal, Some(id)) = (caller.scope, caller.key) else {
+            return Ok(None);
+        };
+        let session = self.store().portal_session(id).await?;
+        Ok(Some(
+            session.map_or_else(Vec::new, |session| session.feature_flags),
+        ))
     }
 
     /// Archives an event type, or erases it when `expunge`.
@@ -170,6 +205,13 @@ impl Service {
             schemas: patch.schemas,
             now: self.now(),
         })
+    }
+}
+
+fn is_shown(row: &EventTypeRow, flags: Option<&[String]>) -> bool {
+    match (&row.feature_flag, flags) {
+        (Some(flag), Some(flags)) => flags.contains(flag),
+        _ => true,
     }
 }
 

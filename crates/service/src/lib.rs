@@ -8,6 +8,7 @@
 //! What this crate does not do: it knows no HTTP and no wire format.
 #![warn(missing_docs)]
 
+mod api_keys;
 mod applications;
 mod attempts;
 mod caller;
@@ -20,6 +21,7 @@ mod fields;
 mod idempotency;
 mod keys;
 mod messages;
+mod portal;
 mod publish;
 mod readiness;
 mod secrets;
@@ -33,6 +35,7 @@ use engine::Engine;
 use env::{Clock, Entropy, Ids};
 use vault::Vault;
 
+pub use api_keys::{ApiKeyInput, ApiKeyPatch, QuotaPatch};
 pub use applications::{ApplicationInput, ApplicationPatch};
 pub use attempts::AttemptQuery;
 pub use caller::{Caller, RequestId};
@@ -46,13 +49,14 @@ pub use error::{Error, FieldError};
 pub use event_types::{EventTypeInput, EventTypePatch};
 pub use idempotency::IdempotentRequest;
 pub use messages::{Destination, MessageQuery};
+pub use portal::{PortalAccess, PortalAccessInput, PortalSettings};
 pub use publish::{MessageInput, PayloadInput, PublishInput};
 pub use readiness::NotReady;
 pub use secrets::RotationInput;
 pub use store::{
-    Application, ApplicationRef, AttemptCursor, AttemptRow, Cursor, Endpoint, EndpointRef,
-    EventTypeRow, Idempotency, MessageDestination, MessageRef, MessageRow, Order, Page,
-    PageRequest, Payload, Scope, Span,
+    ApiKeyRow, Application, ApplicationRef, AttemptCursor, AttemptRow, Capability, Cursor,
+    Endpoint, EndpointRef, EventTypeRow, Idempotency, KeyQuota, MessageDestination, MessageRef,
+    MessageRow, Order, Page, PageRequest, Payload, Scope, Span,
 };
 pub use tuning::TuningInput;
 
@@ -75,6 +79,8 @@ pub struct Dependencies {
     pub limits: Limits,
     /// Which destinations are allowed.
     pub addresses: AddressPolicy,
+    /// Where the portal is.
+    pub portal: PortalSettings,
 }
 
 /// The commands and queries. A clone is the same service.

@@ -8,11 +8,11 @@ use domain::{EventId, EventType, Tag, Timestamp};
 use engine::{MessageDraft, PublishRequest, Published};
 use store::{ApplicationRef, Idempotency, OnEventId, Payload};
 
+use crate::Service;
 use crate::applications::ApplicationInput;
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::fields::Fields;
-use crate::{Service, Upserted};
 
 /// A publish as a caller describes it.
 #[derive(Debug)]
@@ -113,38 +113,9 @@ impl Service {
             Err(engine::PublishError::NoApplication) => {}
             answer => return Ok(answer?.messages),
         }
-        self.create_for_publish(caller, &request, application)
+        self.application_named(caller, &request.application, application)
             .await?;
         Ok(self.engine().publish(request).await?.messages)
-    }
-
-    async fn create_for_publish(
-        &self,
-        caller: Caller,
-        request: &PublishRequest,
-        mut application: ApplicationInput,
-    ) -> Result<(), Error> {
-        // An id cannot be chosen, so nothing that is created could be what the path named.
-        let ApplicationRef::Uid(uid) = &request.application else {
-            return Err(Error::NotFound("application"));
-        };
-        let given = application.uid.get_or_insert_with(|| uid.to_string());
-        if given != uid.as_str() {
-            let msg = "is not the uid that the path names";
-            return Err(Error::field(&["application", "uid"], msg));
-        }
-        self.get_or_create_application(caller, application, None)
-            .await
-            .map(|_: Upserted<_>| ())
-            .map_err(|error| match error {
-                Error::Invalid(mut faults) => {
-                    for fault in &mut faults {
-                        fault.loc.insert(0, "application".into());
-                    }
-                    Error::Invalid(faults)
-                }
-                other => other,
-            })
     }
 
     /// Checks one message. `None` when a required field has a fault.

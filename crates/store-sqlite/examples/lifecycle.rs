@@ -19,8 +19,8 @@ use domain::{
 };
 use posthaste_store_sqlite::{Options, SqliteStore};
 use store::{
-    AfterAttempt, AttemptRecord, Endpoint, NewApplication, NewEndpoint, NewMessage, OnEventId,
-    Payload, Publish, Sealed, Store,
+    AfterAttempt, AttemptRecord, Endpoint, KeyStore as _, NewApplication, NewEndpoint, NewMessage,
+    OnEventId, Payload, Publish, Sealed, Store,
 };
 
 #[tokio::main(flavor = "current_thread")]

@@ -9,6 +9,7 @@ use store::{
 use crate::codec;
 use crate::fault::Fault;
 use crate::idempotency;
+use crate::key;
 use crate::page::{ID_ENDS, Walk};
 use crate::writer::Tx;
 
@@ -200,6 +201,7 @@ pub(crate) fn delete(
               WHERE key = ?1",
         )?
         .execute(params![deleted.key.0, now.as_micros()])?;
+    key::delete_of(tx.connection, deleted.key)?;
     Ok(deleted)
 }
 

@@ -28,6 +28,7 @@ mod fault;
 mod give_up;
 mod idempotency;
 mod key;
+mod key_impl;
 mod message;
 mod migrate;
 mod open;

@@ -21,6 +21,10 @@ const MIGRATIONS: &[Migration] = &[
         version: 2,
         sql: include_str!("../migrations/0002_endpoint_tuning.sql"),
     },
+    Migration {
+        version: 3,
+        sql: include_str!("../migrations/0003_keys.sql"),
+    },
 ];
 
 /// Applies what is missing, each migration in its own transaction.

@@ -5,23 +5,23 @@ use std::sync::PoisonError;
 use async_trait::async_trait;
 use domain::{
     ApplicationId, ApplicationKey, AttemptId, EndpointId, EndpointKey, Epoch, EventType, MessageId,
-    MessageKey, OrganizationId, OrganizationKey, ShardId, Timestamp,
+    MessageKey, OrganizationKey, ShardId, Timestamp,
 };
 use rusqlite::Connection;
 use store::{
-    ApiKeyRow, Appended, Application, ApplicationChange, ApplicationRef, AttemptCursor,
-    AttemptFilter, AttemptRecord, AttemptRow, Backup, Claim, Claimed, DestinationDue, Endpoint,
-    EndpointChange, EndpointMessage, EndpointMessageFilter, EndpointRef, EndpointStats, Error,
-    EventTypeChange, EventTypeRow, Expand, Expanded, GiveUp, MessageDestination, MessageFilter,
-    MessageRef, MessageRow, NewApiKey, NewApplication, NewEndpoint, NewEventType, Page,
-    PageRequest, Prune, Pruned, Publish, Recorded, Resend, Resent, Rotation, Routes, Span, Stats,
-    Store, UnfinishedFanOut, Write,
+    Appended, Application, ApplicationChange, ApplicationRef, AttemptCursor, AttemptFilter,
+    AttemptRecord, AttemptRow, Backup, Claim, Claimed, DestinationDue, Endpoint, EndpointChange,
+    EndpointMessage, EndpointMessageFilter, EndpointRef, EndpointStats, Error, EventTypeChange,
+    EventTypeRow, Expand, Expanded, GiveUp, MessageDestination, MessageFilter, MessageRef,
+    MessageRow, NewApplication, NewEndpoint, NewEventType, Page, PageRequest, Prune, Pruned,
+    Publish, Recorded, Resend, Resent, Rotation, Routes, Span, Stats, Store, UnfinishedFanOut,
+    Write,
 };
 use tokio::sync::oneshot;
 
 use crate::{
     Backend, SqliteStore, append, application, attempt, backup, claim, endpoint, event_type,
-    expand, give_up, key, message, prune, record, resend, shard, statistics,
+    expand, give_up, message, prune, record, resend, shard, statistics,
 };
 
 #[async_trait]
@@ -321,28 +321,6 @@ impl Store for SqliteStore {
 
     async fn resend(&self, resend: Resend) -> Result<Resent, Error> {
         self.write(move |tx| resend::resend(tx, &resend)).await
-    }
-
-    async fn ensure_organization(
-        &self,
-        id: OrganizationId,
-        now: Timestamp,
-    ) -> Result<OrganizationKey, Error> {
-        self.write(move |tx| key::ensure_organization(tx, id, now))
-            .await
-    }
-
-    async fn create_api_key(&self, new: NewApiKey) -> Result<(), Error> {
-        self.write(move |tx| key::create(tx, &new)).await
-    }
-
-    async fn api_key(&self, hash: &[u8; 32]) -> Result<Option<ApiKeyRow>, Error> {
-        let hash = *hash;
-        self.read(move |c, _| key::by_hash(c, &hash)).await
-    }
-
-    async fn api_key_count(&self) -> Result<u64, Error> {
-        self.read(move |c, _| key::count(c)).await
     }
 
     async fn prune(&self, prune: Prune) -> Result<Pruned, Error> {

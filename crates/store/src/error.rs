@@ -20,6 +20,9 @@ pub enum Error {
         /// Its value.
         max: u64,
     },
+    /// It would leave things in a state that nobody can get out of.
+    #[error("{0}")]
+    Refused(&'static str),
     /// The caller is no longer the owner of the shard.
     #[error("another owner has taken the shard")]
     Fenced,

@@ -41,7 +41,10 @@ pub use error::Error;
 pub use event_type::{EventTypeChange, EventTypeRow, NewEventType};
 pub use housekeeping::{Backup, Prune, Pruned, Stats};
 pub use idempotency::{Idempotency, IdempotencyKind, Write};
-pub use key::{ApiKeyRow, NewApiKey, Scope};
+pub use key::{
+    ApiKeyChange, ApiKeyRow, Capabilities, Capability, KeyQuota, KeyStore, NewApiKey,
+    PortalSession, Scope,
+};
 pub use message::{MessageFilter, MessageRef, MessageRow, Payload};
 pub use page::{Cursor, Order, Page, PageRequest, ROWS_EXAMINED_MAX};
 pub use publish::{
@@ -61,7 +64,7 @@ use domain::{
 /// Held as `Arc<dyn Store>`. Every method may answer [`Error::Full`] (only those that write) or
 /// [`Error::Failed`]; the contracts name the others.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: KeyStore {
     // ---- The way of a message -------------------------------------------------------------
 
     /// Stores a batch of publishes, each with its messages, deliveries and idempotency row.
@@ -430,24 +433,6 @@ pub trait Store: Send + Sync + 'static {
     /// - A payload that is erased answers `PayloadGone`, a disabled endpoint `EndpointDisabled`.
     /// - Asking again before the attempt was made changes nothing.
     async fn resend(&self, resend: Resend) -> Result<Resent, Error>;
-
-    // ---- Keys -----------------------------------------------------------------------------
-
-    /// Returns the organization's row, made at first start with the id given.
-    async fn ensure_organization(
-        &self,
-        id: domain::OrganizationId,
-        now: Timestamp,
-    ) -> Result<OrganizationKey, Error>;
-
-    /// Stores an API key by its hash.
-    async fn create_api_key(&self, new: NewApiKey) -> Result<(), Error>;
-
-    /// Finds the key with this hash (SHA-256 of the whole token).
-    async fn api_key(&self, hash: &[u8; 32]) -> Result<Option<ApiKeyRow>, Error>;
-
-    /// Counts the API keys that exist.
-    async fn api_key_count(&self) -> Result<u64, Error>;
 
     // ---- Housekeeping ---------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ mod master_key;
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hmac;
 use domain::EndpointId;
 use zeroize::Zeroizing;
 
@@ -107,6 +108,7 @@ pub struct Vault {
 struct Prepared {
     id: KeyId,
     key: LessSafeKey,
+    tokens: hmac::Key,
 }
 
 impl Prepared {
@@ -116,6 +118,7 @@ impl Prepared {
         Self {
             id: key.id(),
             key: LessSafeKey::new(unbound),
+            tokens: hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()),
         }
     }
 }
@@ -153,6 +156,18 @@ impl Vault {
             .expect("no secret comes near the cipher's limit of 64 GiB");
         sealed.extend_from_slice(tag.as_ref());
         sealed
+    }
+
+    /// Computes the secret part of a portal token from its id, always the same for one master key.
+    ///
+    /// So a token can be shown again to whoever repeats the request that made it, although only
+    /// its hash is stored.
+    pub fn portal_token(&self, id: u128) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.current.tokens);
+        context.update(b"posthaste portal token\0");
+        context.update(&id.to_be_bytes());
+        let tag = context.sign();
+        *tag.as_ref().first_chunk().expect("SHA-256 has 32 bytes")
     }
 
     /// Opens what this vault, or an earlier one with the same key, sealed for `binding`.

@@ -89,6 +89,15 @@ fn an_earlier_key_still_opens_and_the_current_one_seals() {
 }
 
 #[test]
+fn a_portal_token_depends_on_its_id_and_the_current_key_alone() {
+    let token = vault(1).portal_token(7);
+
+    assert_eq!(Vault::new(key(1), vec![key(2)]).portal_token(7), token);
+    assert_ne!(vault(1).portal_token(8), token);
+    assert_ne!(vault(2).portal_token(7), token);
+}
+
+#[test]
 fn a_missing_key_is_named() {
     let sealed = vault(1).seal(PLAINTEXT, &SECRET, NONCE);
 

@@ -7,7 +7,7 @@ use aide::generate::GenContext;
 use aide::openapi::Operation;
 use aide::operation::{ParamLocation, add_parameters, parameters_from_schema};
 use axum::extract::FromRequestParts;
-use domain::{AttemptId, EventId, EventType, Uid};
+use domain::{ApiKeyId, AttemptId, EventId, EventType, Uid};
 use http::request::Parts;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -36,7 +36,8 @@ fn not_found(what: &'static str) -> ApiError {
     service::Error::NotFound(what).into()
 }
 
-fn application(text: &str) -> Result<ApplicationRef, ApiError> {
+/// Reads the id or uid of an application.
+pub(crate) fn application(text: &str) -> Result<ApplicationRef, ApiError> {
     match text.parse() {
         Ok(id) => Ok(ApplicationRef::Id(id)),
         Err(_) => match Uid::parse(text) {
@@ -154,6 +155,19 @@ impl EndpointMessagePath {
             message(&self.msg_id)?,
             endpoint(&self.endpoint_id)?,
         ))
+    }
+}
+
+/// `{key_id}`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub(crate) struct KeyPath {
+    /// The API key's id
+    key_id: String,
+}
+
+impl KeyPath {
+    pub(crate) fn parse(&self) -> Result<ApiKeyId, ApiError> {
+        self.key_id.parse().map_err(|_| not_found("API key"))
     }
 }
 

@@ -123,6 +123,7 @@ impl TestApi {
             ids,
             limits,
             addresses: AddressPolicy::default(),
+            portal: service::PortalSettings::default(),
         });
         let given = Some(ADMIN_KEY.to_owned());
         assert_eq!(service.bootstrap_admin_key(given).await, Ok(None));

@@ -7,19 +7,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
-    ApplicationId, ApplicationKey, AttemptId, EndpointId, EndpointKey, Epoch, EventType, MessageId,
-    MessageKey, OrganizationId, OrganizationKey, ShardId, Timestamp,
+    ApiKeyId, ApplicationId, ApplicationKey, AttemptId, EndpointId, EndpointKey, Epoch, EventType,
+    MessageId, MessageKey, OrganizationId, OrganizationKey, ShardId, Timestamp,
 };
 use env::Entropy as _;
 use env::testing::SeededEntropy;
 use store::{
-    ApiKeyRow, Appended, Application, ApplicationChange, ApplicationRef, AttemptCursor,
-    AttemptFilter, AttemptRecord, AttemptRow, Backup, Claim, Claimed, DestinationDue, Endpoint,
-    EndpointChange, EndpointMessage, EndpointMessageFilter, EndpointRef, EndpointStats, Error,
-    EventTypeChange, EventTypeRow, Expand, Expanded, GiveUp, MessageDestination, MessageFilter,
-    MessageRef, MessageRow, NewApiKey, NewApplication, NewEndpoint, NewEventType, Page,
-    PageRequest, Prune, Pruned, Publish, Recorded, Resend, Resent, Rotation, Routes, Span, Stats,
-    Store, UnfinishedFanOut, Write,
+    ApiKeyChange, ApiKeyRow, Appended, Application, ApplicationChange, ApplicationRef,
+    AttemptCursor, AttemptFilter, AttemptRecord, AttemptRow, Backup, Claim, Claimed,
+    DestinationDue, Endpoint, EndpointChange, EndpointMessage, EndpointMessageFilter, EndpointRef,
+    EndpointStats, Error, EventTypeChange, EventTypeRow, Expand, Expanded, GiveUp, KeyStore,
+    MessageDestination, MessageFilter, MessageRef, MessageRow, NewApiKey, NewApplication,
+    NewEndpoint, NewEventType, Page, PageRequest, PortalSession, Prune, Pruned, Publish, Recorded,
+    Resend, Resent, Rotation, Routes, Span, Stats, Store, UnfinishedFanOut, Write,
 };
 
 use super::harness::memory;
@@ -121,12 +121,10 @@ impl LateStore {
 
 /// Hands methods to the store in memory.
 macro_rules! late {
-    ($($kind:ident $method:ident($($argument:ident: $type:ty),*) -> $answer:ty;)+) => {
+    ($trait:ident $({ $($also:item)* })?: $($kind:ident $method:ident($($argument:ident: $type:ty),*) -> $answer:ty;)+) => {
         #[async_trait]
-        impl Store for LateStore {
-            fn commit_number(&self) -> u64 {
-                self.inner.commit_number()
-            }
+        impl $trait for LateStore {
+            $($($also)*)?
 
             $(async fn $method(&self, $($argument: $type),*) -> Result<$answer, Error> {
                 let writes = stringify!($kind) == "write";
@@ -138,6 +136,11 @@ macro_rules! late {
 }
 
 late! {
+    Store {
+        fn commit_number(&self) -> u64 {
+            self.inner.commit_number()
+        }
+    }:
     write append(batch: Vec<Publish>) -> Appended;
     write expand(expand: Expand) -> Expanded;
     read unfinished_fan_outs(limit: u16) -> Vec<UnfinishedFanOut>;
@@ -217,12 +220,31 @@ late! {
     ) -> Page<AttemptRow, AttemptCursor>;
     read attempt(message: MessageId, attempt: AttemptId) -> Option<AttemptRow>;
     write resend(resend: Resend) -> Resent;
-    write ensure_organization(id: OrganizationId, now: Timestamp) -> OrganizationKey;
-    write create_api_key(new: NewApiKey) -> ();
-    read api_key(hash: &[u8; 32]) -> Option<ApiKeyRow>;
-    read api_key_count() -> u64;
     write prune(prune: Prune) -> Pruned;
     read backup(backup: Backup) -> ();
     write check_writable(now: Timestamp) -> ();
     read stats() -> Stats;
+}
+
+late! {
+    KeyStore:
+    write ensure_organization(id: OrganizationId, now: Timestamp) -> OrganizationKey;
+    write create_organization(id: OrganizationId, now: Timestamp) -> OrganizationKey;
+    write create_api_key(new: NewApiKey) -> Write<ApiKeyRow>;
+    read api_key(hash: &[u8; 32]) -> Option<ApiKeyRow>;
+    read api_key_by_id(organization: OrganizationKey, id: ApiKeyId) -> Option<ApiKeyRow>;
+    read portal_session(id: ApiKeyId) -> Option<PortalSession>;
+    read api_keys(organization: OrganizationKey, page: PageRequest<ApiKeyId>) -> Page<ApiKeyRow>;
+    read api_key_count() -> u64;
+    write update_api_key(organization: OrganizationKey, id: ApiKeyId, change: ApiKeyChange)
+        -> ApiKeyRow;
+    write delete_api_key(organization: OrganizationKey, id: ApiKeyId, now: Timestamp) -> ();
+    write expire_portal_tokens(
+        application: ApplicationKey,
+        sessions: Vec<String>,
+        at: Timestamp,
+        now: Timestamp
+    ) -> u64;
+    write note_key_uses(uses: Vec<(ApiKeyId, Timestamp)>) -> ();
+    write erase_expired_tokens(now: Timestamp, rows: u16) -> u64;
 }

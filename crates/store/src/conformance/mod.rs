@@ -14,6 +14,7 @@
 pub mod endpoint_log;
 pub mod endpoints;
 pub mod housekeeping;
+pub mod keys;
 pub mod lists;
 pub mod names;
 pub mod outcomes;
@@ -101,8 +102,18 @@ macro_rules! store_conformance {
                 an_event_type_name_is_taken_until_it_is_archived,
                 event_types_are_listed_by_name,
                 an_event_type_is_changed_archived_and_erased,
+            }
+            keys {
                 the_organization_is_made_once,
                 an_api_key_is_found_by_its_hash,
+                a_known_key_and_a_foreign_application_refuse_a_key,
+                a_repeated_creation_answers_the_key_as_it_is,
+                api_keys_are_listed_by_id,
+                an_api_key_change_touches_what_it_names,
+                the_last_admin_key_is_kept,
+                deleting_an_application_revokes_its_keys,
+                portal_tokens_end_together,
+                the_last_use_of_a_key_is_noted,
             }
             endpoints {
                 an_endpoint_reads_back_as_created,
@@ -184,6 +195,7 @@ mod tests {
             include_str!("endpoint_log.rs"),
             include_str!("endpoints.rs"),
             include_str!("housekeeping.rs"),
+            include_str!("keys.rs"),
             include_str!("lists.rs"),
             include_str!("names.rs"),
             include_str!("outcomes.rs"),

@@ -1,14 +1,14 @@
-//! Applications, event types, the organization and API keys.
+//! Applications and event types.
 
 use std::collections::BTreeMap;
 
-use domain::{ApiKeyId, EventType, OrganizationId, OrganizationKey, Uid};
+use domain::{EventType, OrganizationKey, Uid};
 
 use super::world::key;
 use super::{World, ascending, descending};
 use crate::{
-    ApiKeyRow, ApplicationChange, ApplicationRef, Cursor, Error, EventTypeChange, EventTypeRow,
-    NewApiKey, NewApplication, NewEventType, Scope, Store, Write,
+    ApplicationChange, ApplicationRef, Cursor, Error, EventTypeChange, EventTypeRow,
+    NewApplication, NewEventType, Store, Write,
 };
 
 fn uid(text: &str) -> ApplicationRef {
@@ -333,44 +333,4 @@ pub async fn an_event_type_is_changed_archived_and_erased(store: &dyn Store) {
     let change = EventTypeChange::default();
     let changed = store.update_event_type(organization, &name, change).await;
     assert_eq!(changed, Err(gone));
-}
-
-/// The id counts at the first start only.
-pub async fn the_organization_is_made_once(store: &dyn Store) {
-    let mut world = World::new(store).await;
-
-    let id = OrganizationId::from_bits(world.bits());
-    let again = store.ensure_organization(id, world.now).await;
-
-    assert_eq!(again, Ok(world.organization));
-}
-
-/// One key per hash and per id.
-pub async fn an_api_key_is_found_by_its_hash(store: &dyn Store) {
-    let mut world = World::new(store).await;
-    let new = NewApiKey {
-        id: ApiKeyId::from_bits(world.bits()),
-        organization: world.organization,
-        name: "ci".into(),
-        hash: [7; 32],
-        scope: Scope::Admin,
-        now: world.now,
-    };
-    assert_eq!(store.api_key_count().await, Ok(0));
-    store.create_api_key(new.clone()).await.unwrap();
-
-    let found = store.api_key(&[7; 32]).await;
-
-    let expected = ApiKeyRow {
-        id: new.id,
-        organization: new.organization,
-        name: new.name.clone(),
-        hash: new.hash,
-        scope: new.scope,
-    };
-    assert_eq!(found, Ok(Some(expected)));
-    assert_eq!(store.api_key(&[8; 32]).await, Ok(None));
-    let refused = store.create_api_key(new).await;
-    assert_eq!(refused, Err(Error::Conflict("API key")));
-    assert_eq!(store.api_key_count().await, Ok(1));
 }

@@ -8,9 +8,9 @@ use domain::{
 use super::lists::plain_page_of;
 use super::{Effect, State, StoredApplication};
 use crate::{
-    ApiKeyRow, Application, ApplicationChange, ApplicationRef, Endpoint, EndpointChange,
-    EndpointRef, Error, EventTypeChange, EventTypeRow, NewApiKey, NewApplication, NewEndpoint,
-    NewEventType, Page, PageRequest, Rotation, Routes, SealedSecret, Write,
+    Application, ApplicationChange, ApplicationRef, Endpoint, EndpointChange, EndpointRef, Error,
+    EventTypeChange, EventTypeRow, NewApplication, NewEndpoint, NewEventType, Page, PageRequest,
+    Rotation, Routes, SealedSecret, Write,
 };
 
 fn set<T: Clone>(field: &mut T, new: Option<&T>) {
@@ -157,6 +157,7 @@ impl State {
         for endpoint in endpoints {
             self.cancel_deleted(endpoint);
         }
+        self.api_keys.retain(|held| held.application != Some(key));
         let stored = self.application_mut(key);
         stored.deleted = Some(now);
         Ok(stored.row.clone())
@@ -485,23 +486,6 @@ impl State {
         if expunge {
             self.event_types.remove(&(organization, name.clone()));
         }
-        Ok(())
-    }
-
-    // ---- Keys --------------------------------------------------------------------------------
-
-    pub(super) fn create_api_key(&mut self, new: NewApiKey) -> Result<(), Error> {
-        let known = |key: &ApiKeyRow| key.id == new.id || key.hash == new.hash;
-        if self.api_keys.iter().any(known) {
-            return Err(Error::Conflict("API key"));
-        }
-        self.api_keys.push(ApiKeyRow {
-            id: new.id,
-            organization: new.organization,
-            name: new.name,
-            hash: new.hash,
-            scope: new.scope,
-        });
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
 //! all, where a backend may get by with changing one row. What callers see must be the same.
 
 mod admin;
+mod keys;
 mod lists;
 mod outcome;
 mod prune;
@@ -14,9 +15,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use domain::{
-    ApplicationId, ApplicationKey, AttemptId, AttemptNumber, CancelReason, EndpointId, EndpointKey,
-    Epoch, EventType, FailReason, MessageId, MessageKey, OrganizationId, OrganizationKey, ShardId,
-    Timestamp, UrlKey,
+    ApiKeyId, ApplicationId, ApplicationKey, AttemptId, AttemptNumber, CancelReason, EndpointId,
+    EndpointKey, Epoch, EventType, FailReason, MessageId, MessageKey, OrganizationId,
+    OrganizationKey, ShardId, Timestamp, UrlKey,
 };
 
 use crate::{
@@ -24,9 +25,9 @@ use crate::{
     AttemptFilter, AttemptRecord, AttemptRow, Backup, Claim, Claimed, DestinationDue, Endpoint,
     EndpointChange, EndpointMessage, EndpointMessageFilter, EndpointRef, EndpointStats, Error,
     EventTypeChange, EventTypeRow, Expand, Expanded, GiveUp, Idempotency, MessageDestination,
-    MessageFilter, MessageRef, MessageRow, NewApiKey, NewApplication, NewEndpoint, NewEventType,
-    Page, PageRequest, Prune, Pruned, Publish, PublishedMessage, Recorded, Resend, Resent,
-    Rotation, Routes, Span, Stats, Store, UnfinishedFanOut, Write,
+    MessageFilter, MessageRef, MessageRow, NewApplication, NewEndpoint, NewEventType, Page,
+    PageRequest, Prune, Pruned, Publish, PublishedMessage, Recorded, Resend, Resent, Rotation,
+    Routes, Span, Stats, Store, UnfinishedFanOut, Write,
 };
 
 /// A store in memory.
@@ -139,6 +140,7 @@ enum Effect {
     Application(ApplicationKey),
     Endpoint(EndpointKey),
     EventType(EventType),
+    ApiKey(ApiKeyId),
     Resent,
 }
 
@@ -483,32 +485,6 @@ impl Store for Model {
 
     async fn resend(&self, resend: Resend) -> Result<Resent, Error> {
         self.write(|state| state.resend(&resend))
-    }
-
-    async fn ensure_organization(
-        &self,
-        id: OrganizationId,
-        _now: Timestamp,
-    ) -> Result<OrganizationKey, Error> {
-        self.write(|state| {
-            if state.organizations.is_empty() {
-                state.organizations.push(id);
-            }
-            Ok(OrganizationKey(1))
-        })
-    }
-
-    async fn create_api_key(&self, new: NewApiKey) -> Result<(), Error> {
-        self.write(|state| state.create_api_key(new))
-    }
-
-    async fn api_key(&self, hash: &[u8; 32]) -> Result<Option<ApiKeyRow>, Error> {
-        let state = self.state();
-        Ok(state.api_keys.iter().find(|key| key.hash == *hash).cloned())
-    }
-
-    async fn api_key_count(&self) -> Result<u64, Error> {
-        Ok(self.state().api_keys.len() as u64)
     }
 
     async fn prune(&self, prune: Prune) -> Result<Pruned, Error> {
