@@ -27,6 +27,8 @@ Usage: cargo xtask <command>
   tidy             what no compiler checks: dependency direction, sizes, leftovers
   test [ARGS]      installs what the tests need, builds the program, runs every test;
                    ARGS go to `cargo test`, for example `-p posthaste-store`
+  contract [SECS]  asks the program about all that its description promises, for as long as said
+                   (600 seconds); a test does the same for less than a minute
   openapi          writes docs/openapi.json anew from the program
   bench [ARGS]     measures; ARGS go to the load program
   crash [ARGS]     kills the program under load and counts what is lost, `--kills N` times;
@@ -52,6 +54,7 @@ fn run(command: &str, rest: &[String]) -> Result<()> {
         "check" => check::check(),
         "tidy" => tidy::tidy(),
         "test" => test::test(rest),
+        "contract" => test::contract(rest),
         "openapi" => test::openapi(),
         "bench" => measure(&["-p", "posthaste-bench"], rest),
         "crash" => measure(

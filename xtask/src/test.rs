@@ -54,6 +54,26 @@ pub(crate) fn test(args: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// Runs the test of the description for longer; a random seed unless one is named.
+pub(crate) fn contract(args: &[String]) -> Result<()> {
+    let seconds = args.first().map_or("600", String::as_str);
+    let seed = args.get(1).map_or("random", String::as_str);
+    let clients = clients::install()?;
+    cargo(&[
+        "test",
+        "--release",
+        "-p",
+        "posthaste",
+        "--test",
+        "description",
+    ])
+    .args(["--", "--nocapture"])
+    .env("POSTHASTE_BIN", build()?)
+    .env("POSTHASTE_TEST_PYTHON", clients.python)
+    .env("POSTHASTE_TEST_CONTRACT", format!("{seconds}:{seed}"))
+    .run()
+}
+
 /// Writes `docs/openapi.json` anew: the description that a test compares with the program's.
 pub(crate) fn openapi() -> Result<()> {
     let description = program(build()?).args(["openapi"]).read()?;

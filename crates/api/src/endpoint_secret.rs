@@ -17,7 +17,8 @@ use crate::openapi::Docs;
 const DOCS: Docs = Docs("Endpoint");
 
 pub(crate) fn routes() -> ApiRouter<Service> {
-    let rotate_docs = DOCS.op("v1.endpoint.rotate-secret", "Replace an endpoint's secret");
+    let rotate_docs =
+        DOCS.post_or_empty("v1.endpoint.rotate-secret", "Replace an endpoint's secret");
     ApiRouter::new()
         .api_route(
             "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret",

@@ -417,14 +417,15 @@ async fn delete(
     Ok(NoContent)
 }
 
-/// Pausing twice is pausing once, so the idempotency key needs no looking at.
+/// Pausing twice is pausing once, so the idempotency key need only be one.
 async fn pause(
     State(service): State<Service>,
     access: Access,
     Path(path): Path<EndpointPath>,
-    _body: NoBody,
+    body: NoBody,
 ) -> Result<Found<EndpointOut>, ApiError> {
     let (application, endpoint) = path.parse()?;
+    body.idempotency(&service, access)?;
     let paused = service
         .pause_endpoint(access.caller, &application, &endpoint, true)
         .await?;
@@ -435,9 +436,10 @@ async fn unpause(
     State(service): State<Service>,
     access: Access,
     Path(path): Path<EndpointPath>,
-    _body: NoBody,
+    body: NoBody,
 ) -> Result<Found<EndpointOut>, ApiError> {
     let (application, endpoint) = path.parse()?;
+    body.idempotency(&service, access)?;
     let unpaused = service
         .pause_endpoint(access.caller, &application, &endpoint, false)
         .await?;

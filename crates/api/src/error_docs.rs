@@ -139,7 +139,8 @@ fn applies(status: u16, operation: &Operation, is_read: bool) -> bool {
         // What is described has its method.
         405 => false,
         401 | 403 | 429 => !operation.security.is_empty(),
-        404 => takes(|parameter| matches!(parameter, Parameter::Path { .. })),
+        // The repeat of a request whose effect was deleted since names nothing any more.
+        404 => takes(|parameter| !matches!(parameter, Parameter::Query { .. })),
         409 | 413 | 507 => !is_read,
         415 => operation.request_body.is_some(),
         422 => {

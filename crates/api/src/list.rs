@@ -20,6 +20,7 @@ const HEX_DIGITS: usize = 16;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub(crate) struct PageQuery {
     /// At most so many items, 1 to 250; 50 when not given
+    #[schemars(range(min = 1, max = 250))]
     limit: Option<u64>,
     /// The `iterator` or `prevIterator` of an earlier answer
     iterator: Option<String>,

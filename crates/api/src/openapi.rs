@@ -66,6 +66,21 @@ impl Docs {
             op
         }
     }
+
+    /// Describes a POST whose body may as well be empty.
+    pub(crate) fn post_or_empty(
+        self,
+        id: &'static str,
+        summary: &'static str,
+    ) -> impl FnOnce(TransformOperation<'_>) -> TransformOperation<'_> {
+        move |op| {
+            let mut op = self.post(id, summary)(op);
+            if let Some(ReferenceOr::Item(body)) = &mut op.inner_mut().request_body {
+                body.required = false;
+            }
+            op
+        }
+    }
 }
 
 fn idempotency_key() -> Parameter {

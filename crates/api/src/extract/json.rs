@@ -16,6 +16,15 @@ use crate::problem::{Code, Fault};
 pub(super) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ApiError> {
     let text =
         std::str::from_utf8(bytes).map_err(|_| malformed("The body is not UTF-8.".to_owned()))?;
+    // Every body is an object. The parser would also take a list of an object's values.
+    if text.trim_ascii_start().starts_with('[') {
+        let msg = "must be an object, not a list";
+        return Err(ApiError::Invalid(vec![Fault {
+            loc: vec!["body".to_owned()],
+            msg: msg.to_owned(),
+            kind: Cow::Borrowed("type_error"),
+        }]));
+    }
     serde_json::from_str(text).map_err(|error| match error.classify() {
         Category::Data if !is_duplicate(&error) => invalid::<T>(text, &error),
         _ => malformed(format!("The body is not well-formed JSON: {error}.")),

@@ -52,6 +52,20 @@ async fn a_text_of_the_wrong_type_is_not_repeated() {
     }
 }
 
+/// A list of the values of an object's fields, in their order, is no object.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_a_list_is_not_taken_for_an_object() {
+    let api = TestApi::new().await;
+    api.acme().await;
+
+    for path in ["/api/v1/app", "/api/v1/app/acme/endpoint"] {
+        let answer = api.post(path, " [\"https://example.com/\", null]").await;
+        let answer = answer.expect(422);
+
+        assert_eq!(answer["detail"][0]["loc"], serde_json::json!(["body"]));
+    }
+}
+
 #[tokio::test]
 async fn the_cause_of_a_fault_of_ours_never_leaves() {
     let cause = || std::future::ready(ApiError::Internal("disk sda1 is on fire".into()));
