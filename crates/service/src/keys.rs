@@ -168,6 +168,16 @@ impl Service {
         Ok(Some(token))
     }
 
+    /// Makes one more organization, and its first admin key, whose token is returned.
+    pub async fn create_organization(&self) -> Result<(OrganizationKey, String), Error> {
+        let now = self.now();
+        let id = OrganizationId::from_bits(self.fresh_id(now));
+        let organization = self.store().create_organization(id, now).await?;
+        let token = self.fresh_token();
+        self.create_admin_key(organization, &token).await?;
+        Ok((organization, token))
+    }
+
     /// Makes the token of an API key: 43 characters without a full stop, because client libraries
     /// read a region, such as `.eu`, from the end of a token.
     pub(crate) fn fresh_token(&self) -> String {

@@ -17,3 +17,4 @@ mod portal;
 mod publish;
 mod raw;
 mod sockets;
+mod tenancy;
