@@ -43,6 +43,8 @@ fn system_packages() -> Result<()> {
         ("npm", program("npm").args(["--version"])),
         // Compiles an example of the documentation.
         ("golang-go", program("go").args(["version"])),
+        // Lets the tests have a network of their own.
+        ("iproute2", program("ip").args(["-V"])),
         // Lets the tests make a disk's sync fail.
         ("strace", program("strace").args(["--version"])),
     ];

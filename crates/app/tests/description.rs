@@ -45,8 +45,9 @@ fn schemathesis(server: &TestServer, report: &Path) -> Option<Command> {
     let python: PathBuf = external::provided("POSTHASTE_TEST_PYTHON")?;
     let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/schemathesis");
     let files = files.canonicalize().unwrap();
-    let longer = std::env::var("POSTHASTE_TEST_CONTRACT").unwrap_or_default();
-    let (seconds, seed) = longer.split_once(':').unwrap_or(SHORT);
+    let longer = std::env::var_os("POSTHASTE_TEST_CONTRACT").unwrap_or_default();
+    let longer = longer.to_str().and_then(|text| text.split_once(':'));
+    let (seconds, seed) = longer.unwrap_or(SHORT);
     let mut command = Command::new(python.with_file_name("schemathesis"));
     command
         .arg("--config-file")

@@ -118,6 +118,12 @@ impl Api {
         answer.unwrap_or_else(|error| panic!("POST {path}: {error}"))
     }
 
+    /// Deletes what is at a path.
+    pub async fn delete(&self, path: &str) -> Answer {
+        let answer = self.call(Method::DELETE, path, Bytes::new()).await;
+        answer.unwrap_or_else(|error| panic!("DELETE {path}: {error}"))
+    }
+
     /// Creates an application with a `uid`.
     pub async fn create_application(&self, uid: &str) {
         let body = json!({"name": uid, "uid": uid}).to_string();

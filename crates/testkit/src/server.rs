@@ -30,6 +30,8 @@ pub struct Launch {
     settings: Vec<(String, String)>,
     admin_key: Option<String>,
     flags: Vec<String>,
+    variables: Vec<(String, String)>,
+    allow_private: bool,
     data: Option<PathBuf>,
 }
 
@@ -41,6 +43,8 @@ impl Launch {
             settings: Vec::new(),
             admin_key: Some(ADMIN_KEY.to_owned()),
             flags: Vec::new(),
+            variables: Vec::new(),
+            allow_private: true,
             data: None,
         }
     }
@@ -71,6 +75,20 @@ impl Launch {
         self
     }
 
+    /// Gives a variable of the environment, by its whole name.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Keeps to the addresses that are allowed by default, which a receiver on loopback is not.
+    #[must_use]
+    pub fn guarded(mut self) -> Self {
+        self.allow_private = false;
+        self
+    }
+
     /// Starts with this first admin key; without one, the server generates it.
     #[must_use]
     pub fn admin_key(mut self, key: Option<&str>) -> Self {
@@ -92,6 +110,7 @@ impl Launch {
             .args(arguments)
             .env_clear()
             .envs(self.settings.iter().cloned())
+            .envs(self.variables.iter().cloned())
             .stdin(Stdio::null());
         command
     }
@@ -158,8 +177,9 @@ impl TestServer {
         let log = |name| File::create(self.log(name)).expect("a log");
         let mut command = self.launch.command(&["serve", "--listen", "127.0.0.1:0"]);
         command
-            .args(["--allow-private", "--data"])
+            .arg("--data")
             .arg(&self.data)
+            .args(self.launch.allow_private.then_some("--allow-private"))
             .args(&self.launch.flags)
             .stdout(log("stdout"))
             .stderr(log("stderr"));
