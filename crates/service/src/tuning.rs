@@ -20,6 +20,10 @@ pub struct TuningInput {
 
 /// The same, checked.
 #[derive(Debug)]
+#[expect(
+    clippy::option_option,
+    reason = "a setting has three cases: leave, clear, set"
+)]
 pub(crate) struct TuningPatch {
     retry_schedule: Option<Option<RetrySchedule>>,
     timeout: Option<Option<Duration>>,
