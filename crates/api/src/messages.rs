@@ -65,6 +65,9 @@ pub(crate) struct MessageOut {
     timestamp: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     deliver_at: Option<String>,
+    /// What it keeps its order by
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ordering_key: Option<String>,
 }
 
 fn some_texts<T: ToString>(names: &[T]) -> Option<Vec<String>> {
@@ -83,6 +86,7 @@ impl MessageOut {
             payload: empty_object(),
             timestamp: String::new(),
             deliver_at: input.deliver_at.as_ref().map(ToString::to_string),
+            ordering_key: input.ordering_key.as_ref().map(ToString::to_string),
         }
     }
 
@@ -105,6 +109,7 @@ impl MessageOut {
             payload: payload.map_or_else(empty_object, |payload| shown(&payload)),
             timestamp: row.at.to_string(),
             deliver_at: row.deliver_at.map(|at| at.to_string()),
+            ordering_key: row.ordering_key.map(|key| key.to_string()),
         }
     }
 }

@@ -61,6 +61,10 @@ pub(crate) struct MessageIn<'a> {
     /// When to deliver, one minute to 24 hours from now
     #[serde(borrow)]
     deliver_at: Option<Text<'a>>,
+    /// Messages with the same key, at most 128 characters, reach each endpoint one after the other
+    /// in the order of publishing
+    #[serde(borrow)]
+    ordering_key: Option<Text<'a>>,
     /// How many days the payload is kept, 5 to 90
     payload_retention_period: Option<i64>,
     /// How many hours the payload is kept, 1 to 2160; goes before the days
@@ -135,6 +139,7 @@ impl<'a> MessageIn<'a> {
             tags: texts(self.tags),
             payload: payload(self.payload, self.transformations_params),
             deliver_at: text(self.deliver_at),
+            ordering_key: text(self.ordering_key),
             retention_days: self.payload_retention_period,
             retention_hours: self.payload_retention_hours,
         }

@@ -43,6 +43,10 @@ fn arrive(shared: &Arc<Shared>, committed: Committed) {
     let now = shared.monotonic();
     let mut lanes = shared.lanes();
     for message in committed.messages {
+        if message.waits {
+            shared.fan_outs_wait.notify_one();
+            continue;
+        }
         if message.destinations.len() > store::FAN_OUT_INLINE {
             fan_out::begin(shared, message);
             continue;
@@ -52,10 +56,10 @@ fn arrive(shared: &Arc<Shared>, committed: Committed) {
                 lanes.due_later(destination.key, message.due);
                 continue;
             }
-            let job = message
-                .envelope
-                .as_ref()
-                .map(|envelope| Job::first(Arc::clone(envelope), message.due));
+            let job = message.envelope.as_ref().map(|envelope| Job {
+                ordered: message.ordered,
+                ..Job::first(Arc::clone(envelope), message.due)
+            });
             lanes.arrive(destination, job, committed.commit, now);
         }
     }

@@ -34,6 +34,7 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
 async fn give_up(shared: &Shared, destination: &Destination) {
     let rows = shared.config.prune_rows;
     let give_up = GiveUp {
+        now: shared.schedule_now(),
         destination: destination.key,
         shard: destination.shard,
         epoch: shared.epoch(destination.shard),
@@ -50,6 +51,10 @@ async fn give_up(shared: &Shared, destination: &Destination) {
             Ok(count) => {
                 shared.metrics.dead_lettered.inc_by(count);
                 tracing::warn!(endpoint.id = %id, count, "Endpoint unavailable: given up");
+                // What waited in line behind them may be due now.
+                let (commit, due) = (shared.store.commit_number(), shared.schedule_now());
+                let now = shared.monotonic();
+                shared.lanes().promoted(destination.key, commit, due, now);
                 if count < u64::from(rows) {
                     return;
                 }

@@ -3,11 +3,12 @@
 //! Batches form by themselves: while one commit runs, the next batch collects. Nobody waits for
 //! a timer, and a lone publish is stored at once. A caller hears success only after the commit.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use domain::{MessageId, Timestamp};
-use store::{NewMessage, Payload, Publish, PublishOutcome, PublishedMessage};
+use domain::{MessageId, MessageKey, Timestamp};
+use store::{NewMessage, Payload, Publish, PublishOutcome, PublishedMessage, Waits};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::destination::{Destination, Routes};
@@ -54,6 +55,7 @@ pub(crate) struct Prepared {
     payload: Payload,
     due: Timestamp,
     delayed: bool,
+    ordered: bool,
     destinations: Vec<Arc<Destination>>,
 }
 
@@ -72,6 +74,10 @@ pub(crate) struct CommittedMessage {
     pub(crate) due: Timestamp,
     /// It is due later; the lanes only learn when.
     pub(crate) delayed: bool,
+    /// It has an ordering key; where it waits in line is left out of the destinations.
+    pub(crate) ordered: bool,
+    /// Its deliveries are made later, one message with this key after the other.
+    pub(crate) waits: bool,
     pub(crate) destinations: Vec<Arc<Destination>>,
 }
 
@@ -203,6 +209,7 @@ fn prepare(shared: &Shared, request: &PublishRequest, routes: &Routes) -> (Publi
         let destinations = routes.matching(&draft.event_type, &draft.channels);
         let message = new_message(shared, draft, &destinations, now, schedule_now);
         prepared.push(Prepared {
+            ordered: draft.ordering_key.is_some(),
             id: message.id,
             payload: message.payload.clone(),
             due: message.due,
@@ -239,6 +246,7 @@ fn new_message(
         tags: draft.tags.clone(),
         at: id.at(),
         deliver_at: draft.deliver_at,
+        ordering_key: draft.ordering_key.clone(),
         expires: draft.deliver_at.unwrap_or(now).plus(retention),
         payload: draft.payload.clone(),
         destinations: matching.iter().map(|destination| destination.key).collect(),
@@ -302,10 +310,15 @@ async fn store_batch(shared: &Shared, batch: Vec<Waiting>) {
                 .commit
                 .observe(shared.monotonic().saturating_sub(began).as_secs_f64());
             let mut messages = Vec::new();
+            let mut in_line: HashMap<_, _> = appended
+                .in_line
+                .into_iter()
+                .map(|one| (one.message, one.waits))
+                .collect();
             for ((prepared, answer, _bytes), outcome) in waiting.into_iter().zip(appended.outcomes)
             {
                 if let PublishOutcome::Stored(stored) = &outcome {
-                    committed(shared, prepared, stored, &mut messages);
+                    committed(shared, prepared, stored, &mut in_line, &mut messages);
                 }
                 let _ = answer.send(Ok(outcome)); // The caller may have gone away.
             }
@@ -329,24 +342,37 @@ fn committed(
     shared: &Shared,
     prepared: Vec<Prepared>,
     stored: &[PublishedMessage],
+    in_line: &mut HashMap<MessageKey, Waits>,
     messages: &mut Vec<CommittedMessage>,
 ) {
-    for (message, stored) in prepared.into_iter().zip(stored) {
+    for (mut message, stored) in prepared.into_iter().zip(stored) {
         if stored.duplicate {
             continue;
         }
         shared.metrics.accepted.inc();
+        let waits = if message.ordered {
+            in_line.remove(&message.id.key())
+        } else {
+            None
+        };
+        if let Some(Waits::At(held)) = &waits {
+            let due = |one: &Arc<Destination>| !held.contains(&one.key);
+            message.destinations.retain(due);
+        }
         if message.destinations.is_empty() {
             continue;
         }
+        let waits = waits == Some(Waits::Everywhere);
         let now = !message.delayed;
         messages.push(CommittedMessage {
-            envelope: now
+            envelope: (now && !waits)
                 .then(|| shared.budget.admit(message.id, &message.payload))
                 .flatten(),
             id: message.id,
             due: message.due,
             delayed: message.delayed,
+            ordered: message.ordered,
+            waits,
             destinations: message.destinations,
         });
     }

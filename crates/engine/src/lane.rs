@@ -40,6 +40,8 @@ pub(crate) struct Job {
     /// Those that count against the schedule.
     pub(crate) scheduled_attempts: AttemptNumber,
     pub(crate) trigger: Trigger,
+    /// Others may wait behind it for the same ordering key.
+    pub(crate) ordered: bool,
 }
 
 impl Job {
@@ -51,6 +53,7 @@ impl Job {
             attempts: 0,
             scheduled_attempts: 0,
             trigger: Trigger::Scheduled,
+            ordered: false,
         }
     }
 
@@ -348,6 +351,7 @@ impl Lane {
                 attempts: due.attempts,
                 scheduled_attempts: due.scheduled_attempts,
                 trigger: due.trigger,
+                ordered: due.ordered,
             });
         }
         self.next_due = earliest(self.next_due, answer.next_due);

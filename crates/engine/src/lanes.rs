@@ -534,6 +534,21 @@ impl Lanes {
         self.consider(key, now);
     }
 
+    /// Notes that a delivery which waited in line became due in the store, as of this commit.
+    pub(crate) fn promoted(
+        &mut self,
+        key: EndpointKey,
+        commit: u64,
+        due: Timestamp,
+        now: Duration,
+    ) {
+        match self.lanes.get_mut(&key) {
+            Some(lane) => lane.wake(commit),
+            None => self.due_later(key, due),
+        }
+        self.consider(key, now);
+    }
+
     // ---- Housekeeping ---------------------------------------------------------------------
 
     /// Forgets lanes that have had nothing to do for `idle`.

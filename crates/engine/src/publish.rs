@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use domain::{
-    ApplicationKey, Channel, EventId, EventType, MessageId, OrganizationKey, Tag, Timestamp,
+    ApplicationKey, Channel, EventId, EventType, MessageId, OrderingKey, OrganizationKey, Tag,
+    Timestamp,
 };
 use store::{ApplicationRef, Idempotency, OnEventId, Payload};
 
@@ -37,6 +38,8 @@ pub struct MessageDraft {
     pub tags: Vec<Tag>,
     /// When its first attempts are due, if later than now.
     pub deliver_at: Option<Timestamp>,
+    /// What it must keep its order by.
+    pub ordering_key: Option<OrderingKey>,
     /// How long the payload is kept; `None` is the default.
     pub retention: Option<Duration>,
     /// Its bytes.

@@ -62,12 +62,16 @@ async fn record(shared: &Arc<Shared>, batch: Vec<AttemptRecord>, finished: &Canc
         match shared.store.record(batch.clone()).await {
             Ok(answers) => {
                 let now = shared.monotonic();
+                let (commit, due) = (shared.store.commit_number(), shared.schedule_now());
                 let mut lanes = shared.lanes();
                 for (settled, answer) in after.into_iter().zip(answers) {
                     if answer == Recorded::Fenced {
                         tracing::warn!(endpoint = ?settled.endpoint, "Another owner has the shard");
                     }
                     lanes.recorded(settled, now);
+                    if answer == Recorded::Promoted {
+                        lanes.promoted(settled.endpoint, commit, due, now);
+                    }
                 }
                 drop(lanes);
                 for (endpoint, url) in gone {

@@ -241,6 +241,7 @@ impl Tried {
             error_detail,
             response,
             then,
+            release: job.ordered.then(|| shared.schedule_now()),
         }
     }
 }

@@ -5,6 +5,7 @@ mod faults;
 mod harness;
 mod late;
 mod lives;
+mod order;
 mod pace;
 mod races;
 mod seeds;

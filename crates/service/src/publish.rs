@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::{EventId, EventType, Tag, Timestamp};
+use domain::{EventId, EventType, OrderingKey, Tag, Timestamp};
 use engine::{MessageDraft, PublishRequest, Published};
 use store::{ApplicationRef, Idempotency, OnEventId, Payload};
 
@@ -47,6 +47,8 @@ pub struct MessageInput<'a> {
     pub payload: PayloadInput<'a>,
     /// When its first attempts are due, RFC 3339.
     pub deliver_at: Option<Cow<'a, str>>,
+    /// What it must keep its order by: per endpoint, messages with one key arrive one by one.
+    pub ordering_key: Option<Cow<'a, str>>,
     /// How many days its payload is kept.
     pub retention_days: Option<i64>,
     /// How many hours its payload is kept; goes before the days.
@@ -135,6 +137,10 @@ impl Service {
         let payload = self.payload(fields, &input.payload, is_batch)?;
         let channels = fields.channels(&input.channels, limits);
         let tags = fields.names("tags", &input.tags, limits.tags, Tag::parse);
+        let ordering_key = input
+            .ordering_key
+            .as_deref()
+            .and_then(|text| fields.take(&["orderingKey"], OrderingKey::parse(text)));
         let deliver_at = input
             .deliver_at
             .as_ref()
@@ -148,6 +154,7 @@ impl Service {
                 channels,
                 tags,
                 deliver_at,
+                ordering_key,
                 retention,
                 payload,
             }))

@@ -143,6 +143,7 @@ impl World {
                 tags: Vec::new(),
                 at: self.now,
                 deliver_at: None,
+                ordering_key: None,
                 expires: self.now.plus(Duration::from_hours(90 * 24)),
                 payload: Payload {
                     bytes: self.payload.clone(),
@@ -182,6 +183,7 @@ impl World {
                     error_detail: None,
                     response: Bytes::from_static(b"ok"),
                     then: AfterAttempt::Success,
+                    release: None,
                 });
             }
         }

@@ -5,17 +5,18 @@
 
 use std::collections::HashMap;
 
-use domain::{EndpointKey, MessageId, MessageKey};
+use domain::{DeliveryState, EndpointKey, MessageId, MessageKey, OrderingKey};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use store::{
-    Appended, Error, FAN_OUT_INLINE, NewMessage, OnEventId, Publish, PublishOutcome,
-    PublishedMessage,
+    Appended, Error, FAN_OUT_INLINE, InLine, NewMessage, OnEventId, Publish, PublishOutcome,
+    PublishedMessage, Waits,
 };
 
 use crate::codec;
 use crate::fault::Fault;
 use crate::idempotency::{self, Known};
 use crate::writer::{Memory, Tx, Weight};
+use crate::{delivery, expand, line};
 
 /// Says how much of a merged transaction a batch takes.
 pub(crate) fn weight(batch: &[Publish]) -> Weight {
@@ -37,6 +38,7 @@ pub(crate) fn append(tx: &mut Tx<'_>, batch: &[Publish]) -> Result<Appended, Fau
         insert_delivery: connection.prepare_cached(INSERT_DELIVERY)?,
         routing_versions: HashMap::new(),
         expiries: HashMap::new(),
+        in_line: Vec::new(),
     };
     let outcomes = batch
         .iter()
@@ -46,18 +48,19 @@ pub(crate) fn append(tx: &mut Tx<'_>, batch: &[Publish]) -> Result<Appended, Fau
     Ok(Appended {
         outcomes,
         commit: tx.commit,
+        in_line: appender.in_line,
     })
 }
 
 const INSERT_MESSAGE: &str = "
     INSERT INTO message (key, rest, application, event_type, event_id, channels, tags, at,
-                         deliver_at, expires, content_type, payload)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+                         deliver_at, expires, content_type, payload, ordering_key)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
 // A destination named twice is one delivery.
 const INSERT_DELIVERY: &str = "
     INSERT OR IGNORE INTO delivery (message, endpoint, state, generation, due, attempts, scheduled)
-    VALUES (?1, ?2, 1, ?3, ?4, 0, 0)";
+    VALUES (?1, ?2, ?5, ?3, ?4, 0, 0)";
 
 /// Refuses ids that cannot be stored, before anything is.
 fn check_ids(tx: &Tx<'_>, batch: &[Publish]) -> Result<(), Fault> {
@@ -105,6 +108,8 @@ struct Appender<'a> {
     routing_versions: HashMap<i64, Option<i64>>,
     /// Ranges of keys by the hours of expiry and of publishing.
     expiries: HashMap<(i64, i64), (i64, i64)>,
+    /// What waits for an earlier message with the same key.
+    in_line: Vec<InLine>,
 }
 
 /// What one item of a publish becomes.
@@ -223,11 +228,15 @@ impl Appender<'_> {
             message.expires.as_micros(),
             message.payload.content_type.as_deref(),
             &message.payload.bytes[..],
+            message.ordering_key.as_ref().map(OrderingKey::as_str),
         ])?;
         self.memory.newest = self.memory.newest.max(key.0);
         self.will_expire(key, message);
+        if let Some(ordering_key) = &message.ordering_key {
+            return self.insert_in_line(application, message, ordering_key);
+        }
         if message.destinations.len() > FAN_OUT_INLINE {
-            return self.insert_fan_out(key, message);
+            return self.insert_fan_out(key, message, None);
         }
         for destination in &message.destinations {
             self.insert_delivery.execute(params![
@@ -235,18 +244,78 @@ impl Appender<'_> {
                 destination.0,
                 self.memory.generation(*destination),
                 message.due.as_micros(),
+                DeliveryState::Pending.code(),
             ])?;
         }
         Ok(())
     }
 
-    fn insert_fan_out(&self, key: MessageKey, message: &NewMessage) -> rusqlite::Result<()> {
+    /// Makes the deliveries of a message with a key, each at the end of its line. What has more
+    /// destinations than are made at once, or follows a message of which that is so, is fanned
+    /// out later, one message after the other.
+    fn insert_in_line(
+        &mut self,
+        application: i64,
+        message: &NewMessage,
+        ordering_key: &OrderingKey,
+    ) -> rusqlite::Result<()> {
+        let key = message.id.key();
+        let ordered = (application, ordering_key.as_str());
+        let wide = message.destinations.len() > FAN_OUT_INLINE;
+        if wide || expand::is_behind(self.connection, ordered, i64::MAX)? {
+            self.in_line.push(InLine {
+                message: key,
+                waits: Waits::Everywhere,
+            });
+            return self.insert_fan_out(key, message, Some(ordered));
+        }
+        let mut waits = Vec::new();
+        for destination in &message.destinations {
+            let generation = self.memory.generation(*destination);
+            let due = message.due.as_micros();
+            let pending = DeliveryState::Pending.code();
+            let inserted = self.insert_delivery.execute(params![
+                key.0,
+                destination.0,
+                generation,
+                due,
+                pending
+            ])?;
+            let delivery = (key.0, destination.0);
+            if inserted == 0
+                || line::enter(self.connection, delivery, generation, ordering_key.as_str())?
+            {
+                continue;
+            }
+            delivery::hold(self.connection, delivery)?;
+            waits.push(*destination);
+        }
+        if !waits.is_empty() {
+            self.in_line.push(InLine {
+                message: key,
+                waits: Waits::At(waits),
+            });
+        }
+        Ok(())
+    }
+
+    fn insert_fan_out(
+        &self,
+        key: MessageKey,
+        message: &NewMessage,
+        ordered: Option<(i64, &str)>,
+    ) -> rusqlite::Result<()> {
         self.connection
             .prepare_cached(
-                "INSERT INTO fan_out (message, cursor, generation, due)
-                 SELECT ?1, 0, value, ?2 FROM counter WHERE name = 'generation'",
+                "INSERT INTO fan_out (message, cursor, generation, due, application, ordering_key)
+                 SELECT ?1, 0, value, ?2, ?3, ?4 FROM counter WHERE name = 'generation'",
             )?
-            .execute(params![key.0, message.due.as_micros()])?;
+            .execute(params![
+                key.0,
+                message.due.as_micros(),
+                ordered.map(|(application, _)| application),
+                ordered.map(|(_, key)| key),
+            ])?;
         self.connection
             .prepare_cached(
                 "INSERT INTO fan_out_destinations (message, destinations) VALUES (?1, ?2)",

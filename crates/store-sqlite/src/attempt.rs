@@ -321,7 +321,8 @@ pub(crate) fn destination(
         .map_or(Ok(Effective::None), Delivery::effective)?;
     if let Some(row) = row {
         found.attempts = row.attempts;
-        found.next_attempt = Some(domain::Timestamp::from_micros(row.due));
+        let due = domain::Timestamp::from_micros(row.due);
+        found.next_attempt = (!row.waiting).then_some(due);
     }
     match effective {
         Effective::Pending => {

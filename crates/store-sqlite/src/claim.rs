@@ -14,7 +14,7 @@ use crate::fault::Fault;
 
 pub(crate) const CLAIM: &str = "
     SELECT d.message, m.rest, d.due, coalesce(d.first_due, d.due), d.attempts, d.scheduled,
-           d.back IS NOT NULL, m.content_type, m.payload
+           d.back IS NOT NULL, m.content_type, m.payload, typeof(m.ordering_key) = 'text'
       FROM delivery d CROSS JOIN message m ON m.key = d.message
      WHERE d.endpoint = ?1 AND d.generation = ?2 AND d.state = 1 AND d.due <= ?3
        AND (d.due, d.message) > (?4, ?5)
@@ -108,6 +108,7 @@ fn due_delivery(row: &Row<'_>) -> rusqlite::Result<DueDelivery> {
         } else {
             Trigger::Scheduled
         },
+        ordered: row.get(9)?,
         payload: Payload {
             bytes: Bytes::copy_from_slice(payload),
             content_type: codec::text(row, 7)?.map(Into::into),

@@ -9,6 +9,8 @@ use crate::codec::{invalid, small};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Delivery {
     pub(crate) state: DeliveryState,
+    /// Pending, but not due before an earlier delivery of its line has ended.
+    pub(crate) waiting: bool,
     pub(crate) due: i64,
     pub(crate) first_due: Option<i64>,
     pub(crate) attempts: u16,
@@ -24,16 +26,20 @@ pub(crate) struct Delivery {
 pub(crate) enum Back {
     /// No row: delivered before, or never a delivery.
     Nothing,
-    /// Pending, due then.
-    Pending { due: i64 },
+    /// Pending, due then or waiting in line.
+    Pending { due: i64, waiting: bool },
     /// Ended in this state.
     Ended(DeliveryState),
 }
+
+/// The stored state of a delivery that waits in line; it is pending to everybody else.
+pub(crate) const WAITING: i64 = 5;
 
 impl Back {
     pub(crate) const fn code(self) -> i64 {
         match self {
             Self::Nothing => 0,
+            Self::Pending { waiting: true, .. } => WAITING,
             Self::Pending { .. } => DeliveryState::Pending.code(),
             Self::Ended(state) => state.code(),
         }
@@ -41,7 +47,7 @@ impl Back {
 
     pub(crate) const fn due(self) -> Option<i64> {
         match self {
-            Self::Pending { due } => Some(due),
+            Self::Pending { due, .. } => Some(due),
             Self::Nothing | Self::Ended(_) => None,
         }
     }
@@ -58,6 +64,14 @@ pub(crate) enum Effective {
 }
 
 impl Delivery {
+    /// The stored state.
+    const fn code(&self) -> i64 {
+        match (self.state, self.waiting) {
+            (DeliveryState::Pending, true) => WAITING,
+            (state, _) => state.code(),
+        }
+    }
+
     /// What this row means. Canceling a manual attempt brings back what was before, unless that
     /// was itself still pending.
     pub(crate) fn effective(&self) -> rusqlite::Result<Effective> {
@@ -109,11 +123,17 @@ const SELECT: &str = "
      WHERE d.message = ?1 AND d.endpoint = ?2";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Delivery> {
-    let state = |code| DeliveryState::from_code(code).ok_or_else(|| invalid("delivery"));
+    let state = |code| match code {
+        WAITING => Ok(DeliveryState::Pending),
+        code => DeliveryState::from_code(code).ok_or_else(|| invalid("delivery")),
+    };
     let back = match row.get::<_, Option<i64>>(5)? {
         None => None,
         Some(0) => Some(Back::Nothing),
-        Some(1) => Some(Back::Pending { due: row.get(6)? }),
+        Some(code @ (1 | WAITING)) => Some(Back::Pending {
+            due: row.get(6)?,
+            waiting: code == WAITING,
+        }),
         Some(code) => Some(Back::Ended(state(code)?)),
     };
     let earlier: Option<bool> = row.get(8)?;
@@ -124,8 +144,10 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     } else {
         None
     };
+    let code = row.get(0)?;
     Ok(Delivery {
-        state: state(row.get(0)?)?,
+        state: state(code)?,
+        waiting: code == WAITING,
         due: row.get(1)?,
         first_due: row.get(2)?,
         attempts: small(row, 3)?,
@@ -164,7 +186,7 @@ pub(crate) fn update(
         .execute(params![
             message,
             endpoint,
-            delivery.state.code(),
+            delivery.code(),
             delivery.due,
             delivery.first_due,
             delivery.attempts,
@@ -173,6 +195,17 @@ pub(crate) fn update(
             delivery.back.and_then(Back::due),
             delivery.reason,
         ])
+        .map(drop)
+}
+
+/// Lets a delivery that was made just now wait in line.
+pub(crate) fn hold(
+    connection: &Connection,
+    (message, endpoint): (i64, i64),
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE delivery SET state = 5 WHERE message = ?1 AND endpoint = ?2")?
+        .execute([message, endpoint])
         .map(drop)
 }
 
@@ -192,6 +225,10 @@ pub(crate) fn is_unsettled(
         .prepare_cached(
             "SELECT 1 FROM delivery
               WHERE endpoint = ?1 AND state = 1
+                AND generation < (SELECT generation FROM endpoint WHERE key = ?1)
+              UNION ALL
+             SELECT 1 FROM delivery
+              WHERE endpoint = ?1 AND state = 5 AND state <> 1
                 AND generation < (SELECT generation FROM endpoint WHERE key = ?1)",
         )?
         .exists([endpoint.0])

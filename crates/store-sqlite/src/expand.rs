@@ -5,8 +5,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use store::{Expand, Expanded, UnfinishedFanOut};
 
 use crate::codec;
-use crate::delivery;
+use crate::delivery::{self, Back};
 use crate::fault::Fault;
+use crate::line;
 use crate::writer::Tx;
 
 struct FanOut {
@@ -14,6 +15,8 @@ struct FanOut {
     generation: i64,
     due: Timestamp,
     destinations: Vec<EndpointKey>,
+    /// The application and the ordering key of a message that has one.
+    ordered: Option<(i64, String)>,
 }
 
 pub(crate) fn expand(tx: &mut Tx<'_>, expand: &Expand) -> Result<Expanded, Fault> {
@@ -26,6 +29,16 @@ pub(crate) fn expand(tx: &mut Tx<'_>, expand: &Expand) -> Result<Expanded, Fault
         });
     };
     let key = expand.message.key().0;
+    if let Some((application, ordering_key)) = &fan_out.ordered
+        && is_behind(tx.connection, (*application, ordering_key), key)?
+    {
+        return Ok(Expanded {
+            destinations: Vec::new(),
+            due: fan_out.due,
+            done: true,
+            commit: tx.commit,
+        });
+    }
     let end = fan_out.destinations.len();
     let next = end.min(fan_out.cursor + usize::from(expand.room));
     let mut made = Vec::with_capacity(next - fan_out.cursor);
@@ -50,6 +63,21 @@ pub(crate) fn expand(tx: &mut Tx<'_>, expand: &Expand) -> Result<Expanded, Fault
     })
 }
 
+/// Says whether an earlier message with the same key is still to be fanned out.
+pub(crate) fn is_behind(
+    connection: &Connection,
+    (application, ordering_key): (i64, &str),
+    message: i64,
+) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "SELECT 1 FROM fan_out
+              WHERE application = ?1 AND ordering_key = ?2 AND ordering_key IS NOT NULL
+                AND message < ?3",
+        )?
+        .exists(params![application, ordering_key, message])
+}
+
 /// Erases the cursor of a message, if it has one.
 pub(crate) fn forget(connection: &Connection, message: i64) -> rusqlite::Result<()> {
     connection
@@ -64,7 +92,7 @@ pub(crate) fn forget(connection: &Connection, message: i64) -> rusqlite::Result<
 fn load(connection: &Connection, message: MessageId) -> rusqlite::Result<Option<FanOut>> {
     connection
         .prepare_cached(
-            "SELECT f.cursor, f.generation, f.due, d.destinations
+            "SELECT f.cursor, f.generation, f.due, d.destinations, f.application, f.ordering_key
                FROM fan_out f JOIN fan_out_destinations d ON d.message = f.message
                JOIN message m ON m.key = f.message
               WHERE f.message = ?1 AND m.rest = ?2",
@@ -75,6 +103,10 @@ fn load(connection: &Connection, message: MessageId) -> rusqlite::Result<Option<
                 generation: row.get(1)?,
                 due: codec::time(row, 2)?,
                 destinations: codec::destinations(codec::blob(row, 3)?.unwrap_or_default())?,
+                ordered: match row.get(5)? {
+                    None => None,
+                    Some(key) => Some((row.get(4)?, key)),
+                },
             })
         })
         .optional()
@@ -130,9 +162,36 @@ fn deliver(
         state.code(),
         reason,
     ])?;
+    if let (false, Some((_, key))) = (canceled, &fan_out.ordered) {
+        line_up(tx.connection, (message, destination.0), generation, key)?;
+    }
     tx.connection
         .prepare_cached(FRESH)?
         .exists([message, destination.0])
+}
+
+/// Puts a delivery that was made just now in its line.
+fn line_up(
+    connection: &Connection,
+    (message, endpoint): (i64, i64),
+    generation: i64,
+    key: &str,
+) -> rusqlite::Result<()> {
+    let Some(mut row) = delivery::load(connection, message, endpoint)? else {
+        return Ok(()); // A resend has delivered it, or the endpoint is erased.
+    };
+    let own = matches!(row.back, None | Some(Back::Pending { .. }));
+    if row.state != DeliveryState::Pending || row.canceled.is_some() || !own {
+        return Ok(());
+    }
+    if line::enter(connection, (message, endpoint), generation, key)? {
+        return Ok(());
+    }
+    match &mut row.back {
+        Some(Back::Pending { waiting, .. }) => *waiting = true,
+        _ => row.waiting = true,
+    }
+    delivery::update(connection, message, endpoint, &row)
 }
 
 pub(crate) fn unfinished(

@@ -6,6 +6,7 @@ use store::{Error, GiveUp, ROWS_EXAMINED_MAX};
 
 use crate::delivery;
 use crate::fault::Fault;
+use crate::line;
 use crate::writer::Tx;
 
 pub(crate) const PENDING: &str = "
@@ -29,7 +30,7 @@ pub(crate) fn give_up(tx: &mut Tx<'_>, give_up: &GiveUp) -> Result<u64, Fault> {
     let Some(generation) = generation else {
         return Ok(0);
     };
-    let mut messages = Vec::new();
+    let mut messages: Vec<i64> = Vec::new();
     let mut select = tx.connection.prepare_cached(PENDING)?;
     let mut rows = select.query(params![
         endpoint,
@@ -50,6 +51,7 @@ pub(crate) fn give_up(tx: &mut Tx<'_>, give_up: &GiveUp) -> Result<u64, Fault> {
     let reason = delivery::fail_code(give_up.reason);
     for message in &messages {
         fail.execute([*message, endpoint, DeliveryState::Fail.code(), reason])?;
+        line::leave(tx.connection, (*message, endpoint), give_up.now)?;
     }
     Ok(messages.len() as u64)
 }

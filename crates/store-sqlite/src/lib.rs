@@ -29,6 +29,7 @@ mod give_up;
 mod idempotency;
 mod key;
 mod key_impl;
+mod line;
 mod message;
 mod migrate;
 mod open;

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use domain::{
-    ApplicationKey, DeliveryState, EndpointKey, EventType, MessageId, MessageKey, Timestamp,
+    ApplicationKey, DeliveryState, EndpointKey, EventType, MessageId, MessageKey, OrderingKey,
+    Timestamp,
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 use store::{
@@ -18,7 +19,7 @@ use crate::page::Walk;
 
 /// Columns of [`from_row`]: all but the payload, whose pages a list need not read.
 const COLUMNS: &str = "
-    key, rest, event_type, event_id, channels, tags, at, deliver_at, content_type";
+    key, rest, event_type, event_id, channels, tags, at, deliver_at, content_type, ordering_key";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
     let event_type = codec::text(row, 2)?.and_then(codec::event_type);
@@ -31,6 +32,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
         tags: codec::split(codec::text(row, 5)?, codec::tag)?,
         at: codec::time(row, 6)?,
         deliver_at: codec::time_or_none(row, 7)?,
+        ordering_key: codec::text(row, 9)?.and_then(|text| OrderingKey::parse(text).ok()),
         payload: None,
     })
 }

@@ -25,6 +25,10 @@ const MIGRATIONS: &[Migration] = &[
         version: 3,
         sql: include_str!("../migrations/0003_keys.sql"),
     },
+    Migration {
+        version: 4,
+        sql: include_str!("../migrations/0004_ordering_key.sql"),
+    },
 ];
 
 /// Applies what is missing, each migration in its own transaction.

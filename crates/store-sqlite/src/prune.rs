@@ -13,7 +13,7 @@ use store::{IdempotencyKind, Prune, Pruned};
 use crate::delivery::{self, Effective};
 use crate::fault::Fault;
 use crate::writer::{Memory, Tx};
-use crate::{codec, endpoint, expand};
+use crate::{codec, endpoint, expand, line};
 
 /// Where housekeeping goes on. Forgetting it costs a walk from the beginning, nothing else.
 #[derive(Debug, Default)]
@@ -147,7 +147,12 @@ impl Work<'_> {
             let generation = self.memory.generation(EndpointKey(endpoint));
             let messages = self.keys(UNSETTLED, &[endpoint, generation])?;
             if messages.is_empty() {
-                unsettled.remove(&endpoint);
+                if self.settle_lines(endpoint, generation)? {
+                    unsettled.remove(&endpoint);
+                }
+                if self.left == 0 {
+                    return Ok(false);
+                }
                 continue;
             }
             self.spend(messages.len());
@@ -160,6 +165,18 @@ impl Work<'_> {
             }
         }
         Ok(true)
+    }
+
+    /// Settles what waited in lines that were canceled as a whole.
+    fn settle_lines(&mut self, endpoint: i64, generation: i64) -> Result<Done, Fault> {
+        let messages = self.keys(UNSETTLED_LINES, &[endpoint, generation])?;
+        let done = messages.is_empty();
+        self.spend(messages.len());
+        for message in messages {
+            self.settle_one(message, endpoint)?;
+            line::forget(self.connection, message, endpoint)?;
+        }
+        Ok(done)
     }
 
     fn settle_one(&self, message: i64, endpoint: i64) -> Result<(), Fault> {
@@ -291,6 +308,7 @@ impl Work<'_> {
     fn erase_message(&mut self, message: i64) -> rusqlite::Result<()> {
         let delete = |sql: &str| self.connection.prepare_cached(sql)?.execute([message]);
         let deliveries = delete("DELETE FROM delivery WHERE message = ?1")?;
+        delete("DELETE FROM line WHERE message = ?1")?;
         let attempts = delete("DELETE FROM attempt WHERE message = ?1")?;
         let messages = delete("DELETE FROM message WHERE key = ?1")?;
         expand::forget(self.connection, message)?;
@@ -392,6 +410,7 @@ impl Work<'_> {
             self.pruned.deliveries += messages.len() as u64;
             for message in messages {
                 delivery::erase(self.connection, message, endpoint)?;
+                line::forget(self.connection, message, endpoint)?;
             }
             if self.left == 0 {
                 return Ok(false);
@@ -455,6 +474,9 @@ pub(crate) const UNSETTLED: &str = "
     SELECT message FROM delivery
      WHERE endpoint = ?1 AND generation < ?2 AND state = 1 LIMIT ?3";
 
+const UNSETTLED_LINES: &str = "
+    SELECT message FROM line WHERE endpoint = ?1 AND generation < ?2 LIMIT ?3";
+
 pub(crate) const NEXT_EXPIRY: &str = "
     SELECT hour, published, first, last FROM expiry
      WHERE (hour, published) >= (?1, ?2) AND hour <= ?3
@@ -466,5 +488,5 @@ pub(crate) const UNFINISHED: &str = "
      UNION ALL
     SELECT 1 FROM delivery d CROSS JOIN endpoint e ON e.key = d.endpoint
       CROSS JOIN application a ON a.key = e.application
-     WHERE d.message = ?1 AND d.state = 1 AND d.generation >= e.generation
+     WHERE d.message = ?1 AND d.state IN (1, 5) AND d.generation >= e.generation
        AND e.deleted IS NULL AND a.deleted IS NULL";

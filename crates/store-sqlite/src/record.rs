@@ -12,6 +12,7 @@ use store::{AfterAttempt, AttemptRecord, Recorded};
 use crate::codec;
 use crate::delivery::{self, Back, Delivery};
 use crate::fault::Fault;
+use crate::line;
 use crate::writer::{Tx, Weight};
 
 /// Says how much of a merged transaction a batch takes.
@@ -73,6 +74,13 @@ pub(crate) fn record(tx: &mut Tx<'_>, batch: &[AttemptRecord]) -> Result<Vec<Rec
             erase.execute([record.message.0, record.endpoint.0])?;
         } else {
             follow(connection, record)?;
+        }
+        if let Some(release) = record.release
+            && matches!(record.then, AfterAttempt::Success | AfterAttempt::Fail(_))
+            && line::leave(connection, (record.message.0, record.endpoint.0), release)?
+        {
+            answers.pop();
+            answers.push(Recorded::Promoted);
         }
     }
     write_minutes(connection, &minutes)?;
@@ -169,7 +177,10 @@ pub(crate) fn restore(mut delivery: Delivery, back: Back) -> Option<Delivery> {
     delivery.back = None;
     match back {
         Back::Nothing => return None,
-        Back::Pending { due } => delivery.due = due,
+        Back::Pending { due, waiting } => {
+            delivery.due = due;
+            delivery.waiting = waiting;
+        }
         Back::Ended(state) => delivery.state = state,
     }
     Some(delivery)
@@ -192,8 +203,10 @@ fn move_on(delivery: &mut Delivery, then: AfterAttempt) {
 fn move_back(delivery: &mut Delivery, then: AfterAttempt) {
     match then {
         AfterAttempt::RetryAt(due) => {
+            let waiting = matches!(delivery.back, Some(Back::Pending { waiting: true, .. }));
             delivery.back = Some(Back::Pending {
                 due: due.as_micros(),
+                waiting,
             });
         }
         AfterAttempt::Fail(reason) => {

@@ -84,7 +84,10 @@ fn manual(before: Delivery, due: i64) -> rusqlite::Result<Delivery> {
     let mut after = before;
     let back = match before.effective()? {
         Effective::None => Back::Nothing,
-        Effective::Pending => Back::Pending { due: before.due },
+        Effective::Pending => Back::Pending {
+            due: before.due,
+            waiting: before.waiting,
+        },
         Effective::Fail(reason) => {
             after.reason = Some(delivery::fail_code(reason));
             Back::Ended(DeliveryState::Fail)
@@ -101,6 +104,7 @@ fn manual(before: Delivery, due: i64) -> rusqlite::Result<Delivery> {
     after.first_due = before.first_due.or(Some(before.due));
     after.back = Some(back);
     after.state = DeliveryState::Pending;
+    after.waiting = false; // A resend is outside of the order.
     after.due = due;
     Ok(after)
 }

@@ -62,6 +62,10 @@ fn unsettled(connection: &Connection, endpoint: EndpointKey) -> rusqlite::Result
         .prepare_cached(
             "SELECT message FROM delivery
               WHERE endpoint = ?1 AND state = 1
+                AND generation < (SELECT generation FROM endpoint WHERE key = ?1)
+              UNION ALL
+             SELECT message FROM delivery
+              WHERE endpoint = ?1 AND state = 5 AND state <> 1
                 AND generation < (SELECT generation FROM endpoint WHERE key = ?1) LIMIT ?2",
         )?
         .query_map([endpoint.0, most], |row| row.get(0))?
@@ -83,6 +87,10 @@ const PENDING: &str = "
     SELECT coalesce(sum(message >= ?2 AND message < ?3), 0) FROM
         (SELECT message FROM delivery
           WHERE endpoint = ?1 AND state = 1
+            AND generation >= (SELECT generation FROM endpoint WHERE key = ?1)
+          UNION ALL
+         SELECT message FROM delivery
+          WHERE endpoint = ?1 AND state = 5 AND state <> 1
             AND generation >= (SELECT generation FROM endpoint WHERE key = ?1) LIMIT ?4)";
 
 const CANCELED: &str = "

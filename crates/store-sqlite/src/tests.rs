@@ -226,6 +226,7 @@ impl Bench {
             tags: Vec::new(),
             at: NOW,
             deliver_at: None,
+            ordering_key: None,
             expires: NOW,
             payload: store::Payload {
                 bytes: bytes::Bytes::from_static(b"1"),

@@ -36,9 +36,11 @@ enum Operation {
         idempotency: Option<(u8, u8)>,
         delay: u8,
         short_lived: bool,
+        ordering_key: Option<u8>,
     },
     PublishWide {
         to: u8,
+        ordering_key: Option<u8>,
     },
     Expand {
         message: prop::sample::Index,
@@ -89,16 +91,19 @@ enum Operation {
 
 fn operation() -> impl Strategy<Value = Operation> {
     let endpoint = 0u8..3;
+    let ordering_key = || proptest::option::weighted(0.6, 0u8..2);
     let idempotency = || proptest::option::weighted(0.3, (0u8..3, 0u8..2));
     prop_oneof![
         6 => (1u8..4, 0u8..8, proptest::option::weighted(0.3, 0u8..3), any::<bool>(),
-              idempotency(), 0u8..10, any::<bool>())
-            .prop_map(|(count, to, event_id, answer_first, idempotency, delay, short_lived)| {
+              idempotency(), 0u8..10, any::<bool>(), ordering_key())
+            .prop_map(|(count, to, event_id, answer_first, idempotency, delay, short_lived, key)| {
                 Operation::Publish {
                     count, to, event_id, answer_first, idempotency, delay, short_lived,
+                    ordering_key: key,
                 }
             }),
-        1 => (0u8..8).prop_map(|to| Operation::PublishWide { to }),
+        1 => (0u8..8, ordering_key())
+            .prop_map(|(to, ordering_key)| Operation::PublishWide { to, ordering_key }),
         2 => (any::<prop::sample::Index>(), 0u16..400)
             .prop_map(|(message, room)| Operation::Expand { message, room }),
         3 => (any::<prop::sample::Index>(), endpoint.clone(), 1u16..5, any::<bool>(), 0u8..5)
@@ -125,6 +130,11 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => (0u16..400).prop_map(|minutes| Operation::Wait { minutes }),
         2 => (1u16..20).prop_map(|rows| Operation::Prune { rows }),
     ]
+}
+
+fn key(number: Option<u8>) -> Option<domain::OrderingKey> {
+    let text = format!("key {}", number?);
+    Some(domain::OrderingKey::parse(&text).unwrap())
 }
 
 /// Both stores, and what the operations refer to.
@@ -238,6 +248,7 @@ impl Pair {
             tags: vec![Tag::parse(if to.is_multiple_of(2) { "even" } else { "odd" }).unwrap()],
             at: self.now,
             deliver_at: None,
+            ordering_key: None,
             expires: self.now.plus(Duration::from_hours(24)),
             payload: Payload {
                 bytes: Bytes::from(vec![to; usize::from(to)]),
@@ -293,6 +304,7 @@ impl Pair {
             error_detail: None,
             response: Bytes::new(),
             then,
+            release: Some(self.now),
         }
     }
 
@@ -349,10 +361,12 @@ impl Pair {
                 idempotency,
                 delay,
                 short_lived,
+                ordering_key,
             } => {
                 let mut messages = Vec::new();
                 for index in 0..count {
                     let mut message = self.message(to);
+                    message.ordering_key = key(ordering_key);
                     message.due = self.now.plus(Duration::from_secs(u64::from(delay) * 60));
                     if let Some(event_id) = event_id {
                         // Two of three share one, so that a batch meets itself too.
@@ -371,8 +385,9 @@ impl Pair {
                 }
                 self.publish(publish).await;
             }
-            Operation::PublishWide { to } => {
+            Operation::PublishWide { to, ordering_key } => {
                 let mut message = self.message(to);
+                message.ordering_key = key(ordering_key);
                 let others = (10_000..).map(domain::EndpointKey).take(FAN_OUT_INLINE);
                 message.destinations.extend(others);
                 let publish = self.new_publish(vec![message]).await;
@@ -437,6 +452,7 @@ impl Pair {
             Operation::GiveUp { endpoint, rows } => {
                 let endpoint = &self.endpoints[usize::from(endpoint)];
                 let give_up = GiveUp {
+                    now: self.now,
                     destination: endpoint.key,
                     shard: ShardId::of(endpoint.id),
                     epoch: self.epoch,

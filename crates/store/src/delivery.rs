@@ -58,6 +58,8 @@ pub struct DueDelivery {
     pub scheduled_attempts: AttemptNumber,
     /// Whether the next attempt is a manual one.
     pub trigger: Trigger,
+    /// Its message has an ordering key.
+    pub ordered: bool,
     /// The bytes to send.
     pub payload: Payload,
 }
@@ -84,6 +86,8 @@ pub struct GiveUp {
     pub first_due_before: Timestamp,
     /// Why.
     pub reason: FailReason,
+    /// The schedule clock's now.
+    pub now: Timestamp,
     /// At most so many.
     pub rows: u16,
 }
@@ -95,7 +99,8 @@ pub struct MessageDestination {
     pub endpoint: EndpointKey,
     /// The state of the delivery.
     pub state: DeliveryState,
-    /// When the next attempt is due, while pending.
+    /// When the next attempt is due, while pending; `None` while it waits for an earlier message
+    /// with the same ordering key.
     pub next_attempt: Option<Timestamp>,
     /// Attempts made.
     pub attempts: AttemptNumber,

@@ -48,8 +48,8 @@ pub use key::{
 pub use message::{MessageFilter, MessageRef, MessageRow, Payload};
 pub use page::{Cursor, Order, Page, PageRequest, ROWS_EXAMINED_MAX};
 pub use publish::{
-    Appended, Expand, Expanded, FAN_OUT_INLINE, NewMessage, OnEventId, Publish, PublishOutcome,
-    PublishedMessage, UnfinishedFanOut,
+    Appended, Expand, Expanded, FAN_OUT_INLINE, InLine, NewMessage, OnEventId, Publish,
+    PublishOutcome, PublishedMessage, UnfinishedFanOut, Waits,
 };
 pub use record::{AfterAttempt, AttemptRecord, Recorded};
 pub use statistics::{EndpointStats, Span};
@@ -85,6 +85,10 @@ pub trait Store: KeyStore {
     /// - Up to [`FAN_OUT_INLINE`] destinations become delivery rows at once; with more, the
     ///   message is stored with a durable fan-out cursor over exactly the destinations given.
     /// - Payload bytes are kept exactly.
+    /// - Of the deliveries of one endpoint whose messages have the same ordering key, only the one
+    ///   stored first is due; the others wait, and `in_line` names them. A message that has more
+    ///   destinations than are made at once, or comes after such a one with the same key that is
+    ///   not expanded yet, waits everywhere. Messages without a key are not touched by this.
     /// - A message id that exists, or one that is no UUIDv7, fails the whole call (`Conflict`)
     ///   before anything of it is stored: ids are drawn so that this does not happen.
     /// - `commit` rises with every commit, and a claim that begins after this returned sees it.
@@ -98,6 +102,9 @@ pub trait Store: KeyStore {
     ///   moves the cursor in the same transaction: never one twice, never one left out.
     /// - A destination that was disabled or deleted since the append gets a canceled delivery and
     ///   is left out of the answer.
+    /// - Of messages with one ordering key, the earlier one is expanded first: until then the later
+    ///   one is `done` with nothing made, and stays unfinished. What has to wait in line is left
+    ///   out of the answer.
     /// - `done` once the last was made; the cursor is gone then. Expanding what is done already,
     ///   or was never wide, is `done` with nothing made.
     async fn expand(&self, expand: Expand) -> Result<Expanded, Error>;
@@ -119,6 +126,9 @@ pub trait Store: KeyStore {
     /// - A delivery that is no longer pending (canceled meanwhile, erased with its endpoint)
     ///   keeps its state after anything but a success.
     /// - A manual attempt that fails leaves the delivery as it was before the resend.
+    /// - A delivery with an ordering key that ends, by success or dead-lettered, lets the next in
+    ///   its line become due, not before `release`, and answers `Promoted`. One that is tried
+    ///   again stays the head. A manual attempt of one that waits leaves the others waiting.
     /// - The endpoint's counters of the attempt's minute rise in the same transaction.
     /// - An attempt recorded already (same message, endpoint and number) stays as it was, and so
     ///   does its delivery: recording twice is recording once.
@@ -151,6 +161,8 @@ pub trait Store: KeyStore {
     ///   and whose next attempt is a scheduled one, at most `rows` of those that are due first;
     ///   returns how many. Looks at no more than [`ROWS_EXAMINED_MAX`]: what lies further back is
     ///   found once those before it are gone.
+    /// - The next in line of each that had an ordering key becomes due, not before `now`; it
+    ///   keeps the time that it was first due.
     /// - `Fenced` when `epoch` is not the shard's current one.
     async fn give_up(&self, give_up: GiveUp) -> Result<u64, Error>;
 

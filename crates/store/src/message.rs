@@ -1,7 +1,7 @@
 //! Messages: immutable facts.
 
 use bytes::Bytes;
-use domain::{Channel, EventId, EventType, MessageId, Tag, Timestamp};
+use domain::{Channel, EventId, EventType, MessageId, OrderingKey, Tag, Timestamp};
 
 /// Names a message in a path: its id or its event id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +38,8 @@ pub struct MessageRow {
     pub at: Timestamp,
     /// When its first attempts are due, if later.
     pub deliver_at: Option<Timestamp>,
+    /// What it keeps its order by.
+    pub ordering_key: Option<OrderingKey>,
     /// Its bytes; `None` once erased, or when a list was asked for without.
     pub payload: Option<Payload>,
 }

@@ -1,6 +1,9 @@
 //! Publishing: what goes in as one transaction.
 
-use domain::{ApplicationKey, Channel, EndpointKey, EventId, EventType, MessageId, Tag, Timestamp};
+use domain::{
+    ApplicationKey, Channel, EndpointKey, EventId, EventType, MessageId, MessageKey, OrderingKey,
+    Tag, Timestamp,
+};
 
 use crate::{Idempotency, Payload};
 
@@ -52,6 +55,8 @@ pub struct NewMessage {
     pub deliver_at: Option<Timestamp>,
     /// When its payload may be erased.
     pub expires: Timestamp,
+    /// What it must keep its order by.
+    pub ordering_key: Option<OrderingKey>,
     /// Its bytes.
     pub payload: Payload,
     /// Where it goes, in order.
@@ -67,6 +72,26 @@ pub struct Appended {
     pub outcomes: Vec<PublishOutcome>,
     /// The number of the commit that holds them.
     pub commit: u64,
+    /// Messages with an ordering key of which something waits for an earlier one.
+    pub in_line: Vec<InLine>,
+}
+
+/// A message that must not be sent at once, because of its ordering key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InLine {
+    /// Which message.
+    pub message: MessageKey,
+    /// Where it waits.
+    pub waits: Waits,
+}
+
+/// Where a message waits for an earlier one with its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// At these destinations; at the others it is the head of its line.
+    At(Vec<EndpointKey>),
+    /// Everywhere: its deliveries are made later, as those of a wide message are.
+    Everywhere,
 }
 
 /// What became of one publish.

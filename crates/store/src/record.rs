@@ -43,6 +43,9 @@ pub struct AttemptRecord {
     pub response: Bytes,
     /// What follows.
     pub then: AfterAttempt,
+    /// Of a message with an ordering key: the schedule clock's now, before which the next in its
+    /// line is not due. `None` of all others.
+    pub release: Option<Timestamp>,
 }
 
 /// What follows from an attempt.
@@ -63,6 +66,8 @@ pub enum AfterAttempt {
 pub enum Recorded {
     /// Durable.
     Stored,
+    /// Durable, and the delivery that waited behind it in line is due now.
+    Promoted,
     /// The epoch is not the shard's current one; nothing was stored.
     Fenced,
 }

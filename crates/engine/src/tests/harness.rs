@@ -56,6 +56,8 @@ struct Receivers {
     scripts: HashMap<String, VecDeque<Reply>>,
     otherwise: HashMap<String, Reply>,
     seen: Vec<Seen>,
+    /// URL and message of each request that was answered 200, in the order of the answers.
+    accepted: Vec<(String, String)>,
     in_flight: HashMap<String, usize>,
     most_in_flight: HashMap<String, usize>,
 }
@@ -102,6 +104,13 @@ impl Network {
             .into_iter()
             .filter(|seen| seen.url == url)
             .collect()
+    }
+
+    /// Returns the messages that a receiver accepted, in order.
+    pub(crate) fn accepted_by(&self, url: &str) -> Vec<String> {
+        let accepted = self.receivers().accepted.clone();
+        let of = accepted.into_iter().filter(|(of, _)| of == url);
+        of.map(|(_, id)| id).collect()
     }
 
     /// Returns how often each message was seen by a receiver.
@@ -165,7 +174,15 @@ impl Connection for Line {
     ) -> Result<OutboundResponse, EgressError> {
         let url = request.target.as_str().to_owned();
         let (reply, _in_flight) = self.receive(&url, &request);
+        let id = request.headers["webhook-id"]
+            .to_str()
+            .expect("it is ASCII")
+            .to_owned();
         let answer = |status, retry_after: Option<&str>| {
+            if status == 200 {
+                let accepted = &mut self.0.receivers().accepted;
+                accepted.push((url.clone(), id.clone()));
+            }
             let retry_after = retry_after.map(str::to_owned);
             Ok(OutboundResponse {
                 status,
@@ -405,6 +422,7 @@ impl World {
             channels: Vec::new(),
             tags: Vec::new(),
             deliver_at: None,
+            ordering_key: None,
             retention: None,
             payload: Payload {
                 bytes: Bytes::from(body),

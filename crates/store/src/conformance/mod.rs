@@ -17,6 +17,7 @@ pub mod housekeeping;
 pub mod keys;
 pub mod lists;
 pub mod names;
+pub mod order;
 pub mod outcomes;
 pub mod publishing;
 pub mod queue;
@@ -148,6 +149,16 @@ macro_rules! store_conformance {
                 attempts_to_an_endpoint_are_counted_by_minute,
                 deliveries_to_an_endpoint_are_counted_as_they_stand,
             }
+            order {
+                only_the_first_of_a_key_is_due,
+                who_ends_lets_the_next_in_line_go,
+                the_next_in_line_is_not_due_before_its_time,
+                a_resend_is_outside_of_the_order,
+                disabling_cancels_whole_lines,
+                what_is_given_up_lets_the_next_in_line_go,
+                messages_of_a_key_are_expanded_in_order,
+                what_waits_in_line_is_unfinished,
+            }
             housekeeping {
                 an_expired_payload_is_erased_once_its_deliveries_are_finished,
                 a_payload_with_a_fan_out_to_come_is_kept,
@@ -198,6 +209,7 @@ mod tests {
             include_str!("keys.rs"),
             include_str!("lists.rs"),
             include_str!("names.rs"),
+            include_str!("order.rs"),
             include_str!("outcomes.rs"),
             include_str!("publishing.rs"),
             include_str!("queue.rs"),

@@ -299,6 +299,7 @@ pub async fn a_scheduled_attempt_under_way_does_not_lose_a_manual_one(store: &dy
 
 fn give_up(world: &World<'_>, endpoint: &crate::Endpoint, rows: u16) -> GiveUp {
     GiveUp {
+        now: world.now,
         destination: endpoint.key,
         shard: ShardId::of(endpoint.id),
         epoch: world.epoch,

@@ -179,6 +179,7 @@ impl<'s> World<'s> {
             tags: Vec::new(),
             at: self.now,
             deliver_at: None,
+            ordering_key: None,
             expires: self.now.plus(Duration::from_hours(30 * 24)),
             payload: Payload {
                 bytes: Bytes::from_static(br#"{"page": 1}"#),
@@ -269,6 +270,7 @@ impl<'s> World<'s> {
             error_detail: None,
             response: Bytes::from_static(b"seen"),
             then,
+            release: None,
         }
     }
 

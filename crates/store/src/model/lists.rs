@@ -156,7 +156,7 @@ impl State {
             Status::Success => row.attempts = self.tried(message, endpoint).0,
             Status::Pending => {
                 row.state = DeliveryState::Pending;
-                row.next_attempt = Some(delivery.due);
+                row.next_attempt = (!delivery.waiting).then_some(delivery.due);
             }
             Status::Fail(reason) => {
                 row.state = DeliveryState::Fail;

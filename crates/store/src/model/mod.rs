@@ -5,6 +5,7 @@
 
 mod admin;
 mod keys;
+mod line;
 mod lists;
 mod outcome;
 mod prune;
@@ -16,7 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use domain::{
     ApiKeyId, ApplicationId, ApplicationKey, AttemptId, AttemptNumber, CancelReason, EndpointId,
-    EndpointKey, Epoch, EventType, FailReason, MessageId, MessageKey, OrganizationId,
+    EndpointKey, Epoch, EventType, FailReason, MessageId, MessageKey, OrderingKey, OrganizationId,
     OrganizationKey, ShardId, Timestamp, UrlKey,
 };
 
@@ -77,6 +78,8 @@ struct State {
     /// Attempts that succeeded and that failed, by minute.
     minutes: BTreeMap<(EndpointKey, i64), (u64, u64)>,
     fan_outs: BTreeMap<MessageKey, FanOut>,
+    /// Unfinished deliveries with an ordering key, the head first.
+    lines: BTreeMap<(EndpointKey, OrderingKey), Vec<MessageKey>>,
     idempotency: BTreeMap<IdempotencyKey, ([u8; 16], Effect)>,
 }
 
@@ -98,6 +101,8 @@ struct StoredMessage {
 #[derive(Clone, Copy, Debug)]
 struct Delivery {
     status: Status,
+    /// Pending, but behind another one in line.
+    waiting: bool,
     due: Timestamp,
     first_due: Timestamp,
     attempts: AttemptNumber,
@@ -118,8 +123,8 @@ enum Status {
 enum Back {
     /// It was no delivery.
     Nothing,
-    /// It was pending and due then.
-    Pending(Timestamp),
+    /// It was pending and due then, or waiting in line.
+    Pending { due: Timestamp, waiting: bool },
     /// It had ended.
     Ended(Status),
 }
@@ -129,6 +134,7 @@ struct FanOut {
     cursor: usize,
     due: Timestamp,
     destinations: Vec<EndpointKey>,
+    ordered: Option<(ApplicationKey, OrderingKey)>,
     /// Those that were disabled since the append.
     canceled: Vec<EndpointKey>,
 }
@@ -199,10 +205,11 @@ impl State {
             match delivery.back.take() {
                 Some(Back::Nothing) => return false,
                 Some(Back::Ended(status)) => delivery.status = status,
-                Some(Back::Pending(_)) | None => delivery.status = Status::Canceled(reason),
+                Some(Back::Pending { .. }) | None => delivery.status = Status::Canceled(reason),
             }
             true
         });
+        self.lines.retain(|(of, _), _| *of != endpoint);
         for fan_out in self.fan_outs.values_mut() {
             fan_out.canceled.push(endpoint);
         }

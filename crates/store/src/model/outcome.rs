@@ -29,8 +29,13 @@ impl State {
             self.deliveries.insert(to, after);
         }
         self.count(&record);
+        let ends = matches!(record.then, AfterAttempt::Success | AfterAttempt::Fail(_));
+        let release = record.release.filter(|_| ends);
         self.attempts.insert(key, record);
-        Recorded::Stored
+        match release {
+            Some(release) if self.leave(to.0, to.1, release) => Recorded::Promoted,
+            _ => Recorded::Stored,
+        }
     }
 
     fn count(&mut self, record: &AttemptRecord) {
@@ -47,7 +52,7 @@ impl State {
         let mut pending: Vec<_> = self
             .deliveries
             .iter()
-            .filter(|((_, to), delivery)| *to == endpoint && delivery.status == Status::Pending)
+            .filter(|((_, to), delivery)| *to == endpoint && delivery.is_due())
             .map(|((message, _), delivery)| (*message, *delivery))
             .collect();
         pending.sort_by_key(|(message, delivery)| (delivery.due, *message));
@@ -102,6 +107,7 @@ impl State {
                 } else {
                     Trigger::Scheduled
                 },
+                ordered: stored.row.ordering_key.is_some(),
                 payload,
             });
         }
@@ -145,6 +151,7 @@ impl State {
         for message in &chosen {
             let delivery = self.deliveries.get_mut(&(*message, give_up.destination));
             delivery.expect("listed just now").status = Status::Fail(give_up.reason);
+            self.leave(*message, give_up.destination, give_up.now);
         }
         Ok(chosen.len() as u64)
     }
@@ -189,10 +196,14 @@ impl State {
                 delivery.scheduled = tried.1;
             }
             delivery.back = Some(match delivery.status {
-                Status::Pending => Back::Pending(delivery.due),
+                Status::Pending => Back::Pending {
+                    due: delivery.due,
+                    waiting: delivery.waiting,
+                },
                 ended => Back::Ended(ended),
             });
             delivery.status = Status::Pending;
+            delivery.waiting = false;
             delivery.due = resend.due;
         }
         self.remember(idempotency, resend.now, Effect::Resent);
@@ -215,6 +226,13 @@ impl State {
     }
 }
 
+impl Delivery {
+    /// Pending, and not behind another one in line.
+    fn is_due(&self) -> bool {
+        self.status == Status::Pending && !self.waiting
+    }
+}
+
 /// Decides what a delivery becomes after anything but a success; `None` is no delivery.
 fn after(mut delivery: Delivery, record: &AttemptRecord) -> Option<Delivery> {
     delivery.attempts = delivery.attempts.max(record.number);
@@ -233,16 +251,19 @@ fn after(mut delivery: Delivery, record: &AttemptRecord) -> Option<Delivery> {
             delivery.back = None;
             match back {
                 Back::Nothing => return None,
-                Back::Pending(due) => delivery.due = due,
+                Back::Pending { due, waiting } => {
+                    delivery.due = due;
+                    delivery.waiting = waiting;
+                }
                 Back::Ended(status) => delivery.status = status,
             }
         }
         (AfterAttempt::Success | AfterAttempt::AsBefore, _) => {}
         // A scheduled attempt was under way when the manual one was asked for.
-        (AfterAttempt::RetryAt(due), Some(Back::Pending(_))) if scheduled => {
-            delivery.back = Some(Back::Pending(due));
+        (AfterAttempt::RetryAt(due), Some(Back::Pending { waiting, .. })) if scheduled => {
+            delivery.back = Some(Back::Pending { due, waiting });
         }
-        (AfterAttempt::Fail(reason), Some(Back::Pending(_))) if scheduled => {
+        (AfterAttempt::Fail(reason), Some(Back::Pending { .. })) if scheduled => {
             delivery.back = Some(Back::Ended(Status::Fail(reason)));
         }
         (_, Some(_)) if scheduled => {}

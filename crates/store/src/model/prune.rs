@@ -48,6 +48,10 @@ impl State {
         let attempts = self.attempts.len();
         self.messages.remove(&key);
         self.fan_outs.remove(&key);
+        for line in self.lines.values_mut() {
+            line.retain(|message| *message != key);
+        }
+        self.lines.retain(|_, line| !line.is_empty());
         self.deliveries.retain(|(message, _), _| *message != key);
         self.attempts.retain(|(message, _, _), _| *message != key);
         1 + (attempts - self.attempts.len()) as u64
@@ -63,6 +67,7 @@ impl State {
         self.endpoints.retain(|key, _| !endpoints.contains(key));
         self.urls.retain(|_, (of, _)| !endpoints.contains(of));
         self.deliveries.retain(|(_, to), _| !endpoints.contains(to));
+        self.lines.retain(|(of, _), _| !endpoints.contains(of));
         self.attempts
             .retain(|(_, to, _), _| !endpoints.contains(to));
         self.minutes.retain(|(of, _), _| !endpoints.contains(of));

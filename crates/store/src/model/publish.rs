@@ -6,14 +6,15 @@ use domain::{CancelReason, EndpointKey, MessageId, MessageKey, Timestamp};
 
 use super::{Back, Delivery, Effect, FanOut, State, Status, StoredMessage};
 use crate::{
-    Appended, Error, Expand, Expanded, FAN_OUT_INLINE, MessageRow, NewMessage, OnEventId, Publish,
-    PublishOutcome, PublishedMessage, UnfinishedFanOut,
+    Appended, Error, Expand, Expanded, FAN_OUT_INLINE, InLine, MessageRow, NewMessage, OnEventId,
+    Publish, PublishOutcome, PublishedMessage, UnfinishedFanOut, Waits,
 };
 
 impl Delivery {
     pub(super) fn new(due: Timestamp) -> Self {
         Self {
             status: Status::Pending,
+            waiting: false,
             due,
             first_due: due,
             attempts: 0,
@@ -34,13 +35,19 @@ impl State {
                 return Err(Error::Conflict("message"));
             }
         }
+        let mut in_line = Vec::new();
+        let outcomes = batch
+            .iter()
+            .map(|publish| self.publish(publish, &mut in_line))
+            .collect();
         Ok(Appended {
-            outcomes: batch.iter().map(|publish| self.publish(publish)).collect(),
+            outcomes,
             commit: self.commits,
+            in_line,
         })
     }
 
-    fn publish(&mut self, publish: &Publish) -> PublishOutcome {
+    fn publish(&mut self, publish: &Publish, in_line: &mut Vec<InLine>) -> PublishOutcome {
         let idempotency = publish.idempotency.as_ref();
         match self.effect(idempotency, publish.now) {
             Err(_) => return PublishOutcome::KeyReused,
@@ -68,7 +75,11 @@ impl State {
         }
         for (message, item) in publish.messages.iter().zip(&items) {
             if !item.duplicate {
-                self.store_message(publish, message);
+                let waits = self.store_message(publish, message);
+                in_line.extend(waits.map(|waits| InLine {
+                    message: message.id.key(),
+                    waits,
+                }));
             }
         }
         self.remember(idempotency, publish.now, Effect::Published(items.clone()));
@@ -90,7 +101,7 @@ impl State {
             .or(earlier.map(|message| message.id))
     }
 
-    fn store_message(&mut self, publish: &Publish, message: &NewMessage) {
+    fn store_message(&mut self, publish: &Publish, message: &NewMessage) -> Option<Waits> {
         let key = message.id.key();
         self.messages.insert(
             key,
@@ -104,27 +115,40 @@ impl State {
                     tags: message.tags.clone(),
                     at: message.at,
                     deliver_at: message.deliver_at,
+                    ordering_key: message.ordering_key.clone(),
                     payload: Some(message.payload.clone()),
                 },
                 expires: message.expires,
             },
         );
-        if message.destinations.len() > FAN_OUT_INLINE {
+        let ordered = message.ordering_key.clone();
+        let ordered = ordered.map(|key| (publish.application, key));
+        let behind = ordered.is_some() && self.fan_outs.values().any(|one| one.ordered == ordered);
+        if message.destinations.len() > FAN_OUT_INLINE || behind {
+            let waits = ordered.is_some().then_some(Waits::Everywhere);
             self.fan_outs.insert(
                 key,
                 FanOut {
                     cursor: 0,
                     due: message.due,
                     destinations: message.destinations.clone(),
+                    ordered,
                     canceled: Vec::new(),
                 },
             );
-            return;
+            return waits;
         }
+        let mut waits = Vec::new();
         for destination in &message.destinations {
             let delivery = Delivery::new(message.due);
-            self.deliveries.insert((key, *destination), delivery);
+            let before = self.deliveries.insert((key, *destination), delivery);
+            if let (None, Some((_, ordering_key))) = (before, &ordered)
+                && !self.enter(key, *destination, ordering_key)
+            {
+                waits.push(*destination);
+            }
         }
+        (!waits.is_empty()).then_some(Waits::At(waits))
     }
 
     pub(super) fn is_stored(&self, message: MessageId) -> bool {
@@ -147,6 +171,12 @@ impl State {
             return expanded;
         };
         expanded.due = fan_out.due;
+        let earlier = self.fan_outs.range(..key);
+        let mut earlier = earlier.filter(|(_, one)| one.ordered == fan_out.ordered);
+        if fan_out.ordered.is_some() && earlier.next().is_some() {
+            self.fan_outs.insert(key, fan_out);
+            return expanded;
+        }
         for _ in 0..expand.room {
             let Some(destination) = fan_out.destinations.get(fan_out.cursor).copied() else {
                 break;
@@ -183,14 +213,27 @@ impl State {
         match self.deliveries.get_mut(&(message, to)) {
             // A resend was faster: it now returns to this delivery.
             Some(before) if !disabled && before.back == Some(Back::Nothing) => {
-                before.back = Some(Back::Pending(fan_out.due));
+                before.back = Some(Back::Pending {
+                    due: fan_out.due,
+                    waiting: false,
+                });
                 before.first_due = fan_out.due;
+                if let Some((_, ordering_key)) = &fan_out.ordered
+                    && self.live(to).is_some()
+                {
+                    self.enter(message, to, ordering_key);
+                }
                 false
             }
             Some(_) => false,
             None => {
                 self.deliveries.insert((message, to), delivery);
-                delivery.status == Status::Pending && attempts == 0
+                let pending = delivery.status == Status::Pending;
+                let head = match &fan_out.ordered {
+                    Some((_, ordering_key)) if pending => self.enter(message, to, ordering_key),
+                    _ => true,
+                };
+                pending && head && attempts == 0
             }
         }
     }
