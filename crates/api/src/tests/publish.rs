@@ -414,3 +414,23 @@ async fn one_bad_item_refuses_a_whole_batch() {
     let listed = api.get(MSG).await.expect(200);
     assert_eq!(listed["data"], json!([]), "nothing of it was stored");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_ordering_key_is_any_short_text_and_reads_back() {
+    let api = TestApi::new().await;
+    api.acme().await;
+    let body =
+        |key: &str| format!(r#"{{"eventType": "a.b", "payload": {{}}, "orderingKey": "{key}"}}"#);
+
+    let made = api.post(MSG, &body("page/42: é")).await.expect(202);
+
+    assert_eq!(made["orderingKey"], "page/42: é");
+    let id = made["id"].as_str().expect("an id").to_owned();
+    let read = api.get(&format!("{MSG}/{id}")).await.expect(200);
+    assert_eq!(read["orderingKey"], "page/42: é");
+    for bad in ["", &"x".repeat(129), "a\\u0000"] {
+        let refused = api.post(MSG, &body(bad)).await.expect(422);
+        let loc = json!(["body", "orderingKey"]);
+        assert_eq!(refused["detail"][0]["loc"], loc, "{bad:?}");
+    }
+}

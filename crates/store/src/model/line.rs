@@ -46,16 +46,12 @@ impl State {
         let Some(delivery) = delivery.filter(|_| was_head && !deleted) else {
             return false;
         };
-        match &mut delivery.back {
-            Some(Back::Pending { due, waiting }) => {
-                *waiting = false;
-                *due = at.max(*due);
-            }
-            _ => {
-                delivery.waiting = false;
-                delivery.due = at.max(delivery.due);
-            }
-        }
+        let (due, waiting) = match &mut delivery.back {
+            Some(Back::Pending { due, waiting }) => (due, waiting),
+            _ => (&mut delivery.due, &mut delivery.waiting),
+        };
+        *waiting = false;
+        *due = at.max(*due);
         true
     }
 }
