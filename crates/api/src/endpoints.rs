@@ -92,6 +92,8 @@ struct EndpointIn {
     #[serde(default, deserialize_with = "double_option")]
     #[schemars(with = "Option<u16>")]
     max_concurrency: Option<Option<u16>>,
+    /// Send `svix-id`, `svix-timestamp` and `svix-signature` beside the `webhook-` headers
+    svix_headers: Option<bool>,
     #[serde(default)]
     metadata: BTreeMap<String, String>,
     /// The signing secret, `whsec_` and base64 of 24 to 64 bytes; made when left out
@@ -138,6 +140,8 @@ struct EndpointUpdate {
     #[serde(default, deserialize_with = "double_option")]
     #[schemars(with = "Option<u16>")]
     max_concurrency: Option<Option<u16>>,
+    /// Send `svix-id`, `svix-timestamp` and `svix-signature` beside the `webhook-` headers
+    svix_headers: Option<bool>,
     #[serde(default)]
     metadata: BTreeMap<String, String>,
 }
@@ -181,6 +185,8 @@ struct EndpointPatchIn {
     #[serde(default, deserialize_with = "double_option")]
     #[schemars(with = "Option<u16>")]
     max_concurrency: Option<Option<u16>>,
+    /// Send `svix-id`, `svix-timestamp` and `svix-signature` beside the `webhook-` headers
+    svix_headers: Option<bool>,
     metadata: Option<BTreeMap<String, String>>,
 }
 
@@ -227,6 +233,9 @@ pub(crate) struct EndpointCommon {
     /// Its own number of attempts in flight at once, at the most
     #[serde(skip_serializing_if = "Option::is_none")]
     max_concurrency: Option<u16>,
+    /// It gets `svix-` headers beside the `webhook-` ones
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    svix_headers: bool,
     created_at: String,
     updated_at: String,
 }
@@ -245,6 +254,7 @@ impl From<EndpointIn> for EndpointInput {
                 retry_schedule: body.retry_schedule,
                 timeout_seconds: body.timeout_seconds,
                 max_concurrency: body.max_concurrency,
+                svix_headers: body.svix_headers,
             },
             metadata: body.metadata,
             secret: body.secret,
@@ -267,6 +277,7 @@ impl From<EndpointUpdate> for EndpointInput {
                 retry_schedule: body.retry_schedule,
                 timeout_seconds: body.timeout_seconds,
                 max_concurrency: body.max_concurrency,
+                svix_headers: body.svix_headers,
             },
             metadata: body.metadata,
             ..Self::default()
@@ -288,6 +299,7 @@ impl From<EndpointPatchIn> for EndpointPatch {
                 retry_schedule: body.retry_schedule,
                 timeout_seconds: body.timeout_seconds,
                 max_concurrency: body.max_concurrency,
+                svix_headers: body.svix_headers,
             },
             metadata: body.metadata,
         }
@@ -319,6 +331,7 @@ impl From<Endpoint> for EndpointCommon {
             retry_schedule: waits,
             timeout_seconds: endpoint.tuning.timeout.map(|timeout| timeout.as_secs()),
             max_concurrency: endpoint.tuning.concurrency,
+            svix_headers: endpoint.tuning.svix_headers,
             created_at: endpoint.created.to_string(),
             updated_at: endpoint.updated.to_string(),
         }

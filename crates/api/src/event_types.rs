@@ -61,6 +61,8 @@ struct EventTypeIn {
     /// JSON Schemas by version
     #[schemars(with = "Option<SchemasSchema>")]
     schemas: Option<Schemas>,
+    /// Refuse messages that do not match a schema; left out, it stays as it is
+    enforce_schema: Option<bool>,
 }
 
 /// An event type to replace one by, or to create under the name of the path.
@@ -76,6 +78,8 @@ struct EventTypeUpdate {
     /// JSON Schemas by version
     #[schemars(with = "Option<SchemasSchema>")]
     schemas: Option<Schemas>,
+    /// Refuse messages that do not match a schema; left out, it stays as it is
+    enforce_schema: Option<bool>,
 }
 
 /// Fields of an event type to change; those left out stay.
@@ -95,6 +99,8 @@ struct EventTypePatchIn {
     #[serde(default, deserialize_with = "double_option")]
     #[schemars(with = "Option<SchemasSchema>")]
     schemas: Option<Option<Schemas>>,
+    /// Refuse messages that do not match a schema
+    enforce_schema: Option<bool>,
 }
 
 /// An event type.
@@ -110,6 +116,9 @@ struct EventTypeOut {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<SchemasSchema>")]
     schemas: Option<Box<RawValue>>,
+    /// Messages that do not match a schema are refused
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    enforce_schema: bool,
     created_at: String,
     updated_at: String,
 }
@@ -152,6 +161,7 @@ impl EventTypeUpdate {
             deprecated: self.deprecated,
             feature_flag: self.feature_flag,
             schemas: schemas_text(self.schemas)?,
+            enforced: self.enforce_schema,
         })
     }
 }
@@ -164,6 +174,7 @@ impl EventTypeIn {
             deprecated: self.deprecated,
             feature_flag: self.feature_flag,
             schemas: schemas_text(self.schemas)?,
+            enforced: self.enforce_schema,
         };
         Ok((self.name, input))
     }
@@ -177,6 +188,7 @@ impl EventTypePatchIn {
             deprecated: self.deprecated,
             feature_flag: self.feature_flag,
             schemas: self.schemas.map(schemas_text).transpose()?,
+            enforced: self.enforce_schema,
         })
     }
 }
@@ -198,6 +210,7 @@ impl EventTypeOut {
             deprecated: row.deprecated,
             feature_flag: row.feature_flag,
             schemas: None,
+            enforce_schema: row.enforced,
             created_at: row.created.to_string(),
             updated_at: row.updated.to_string(),
         }

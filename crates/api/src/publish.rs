@@ -69,6 +69,9 @@ pub(crate) struct MessageIn<'a> {
     payload_retention_period: Option<i64>,
     /// How many hours the payload is kept, 1 to 2160; goes before the days
     payload_retention_hours: Option<i64>,
+    /// Which version of its event type's schema it is made after; the newest when left out
+    #[serde(borrow)]
+    schema_version: Option<Text<'a>>,
     /// Creates the application if it does not exist
     application: Option<ApplicationIn>,
     #[serde(borrow)]
@@ -142,6 +145,7 @@ impl<'a> MessageIn<'a> {
             ordering_key: text(self.ordering_key),
             retention_days: self.payload_retention_period,
             retention_hours: self.payload_retention_hours,
+            schema_version: text(self.schema_version),
         }
     }
 }

@@ -259,6 +259,12 @@ pub(crate) struct Limits {
     pub(crate) idempotency_key: Size,
     /// Bytes of an event type's JSON Schemas.
     pub(crate) schema: Size,
+    /// Schemas within one schema, itself and every part that is one.
+    pub(crate) schema_nodes: usize,
+    /// Patterns in one schema.
+    pub(crate) schema_patterns: usize,
+    /// Steps of checking one payload against a schema.
+    pub(crate) schema_steps: u64,
     /// Attempts of an endpoint's own retry schedule; at most 50.
     pub(crate) retry_attempts: usize,
     /// Length of an endpoint's own retry schedule, all waits together.
@@ -290,6 +296,9 @@ impl Default for Limits {
             secrets_per_endpoint: limits.secrets_per_endpoint,
             idempotency_key: Size(limits.idempotency_key_bytes),
             schema: Size(limits.schema_bytes),
+            schema_nodes: limits.schema_nodes,
+            schema_patterns: limits.schema_patterns,
+            schema_steps: limits.schema_steps,
             retry_attempts: limits.retry_attempts,
             retry_total: Span(limits.retry_total),
             endpoint_timeout: Span(limits.endpoint_timeout),
@@ -515,6 +524,9 @@ impl Config {
             secrets_per_endpoint: limits.secrets_per_endpoint,
             idempotency_key_bytes: limits.idempotency_key.0,
             schema_bytes: limits.schema.0,
+            schema_nodes: limits.schema_nodes,
+            schema_patterns: limits.schema_patterns,
+            schema_steps: limits.schema_steps,
             retry_attempts: limits.retry_attempts,
             retry_total: limits.retry_total.0,
             endpoint_timeout: limits.endpoint_timeout.0,

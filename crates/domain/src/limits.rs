@@ -39,6 +39,12 @@ pub struct Limits {
     pub idempotency_key_bytes: usize,
     /// Bytes of an event type's JSON Schemas.
     pub schema_bytes: usize,
+    /// Schemas within one schema, itself and every part that is one.
+    pub schema_nodes: usize,
+    /// Patterns in one schema.
+    pub schema_patterns: usize,
+    /// Steps of checking one payload against a schema.
+    pub schema_steps: u64,
     /// Attempts of an endpoint's own retry schedule.
     pub retry_attempts: usize,
     /// Length of an endpoint's own retry schedule, all waits together.
@@ -69,6 +75,9 @@ impl Default for Limits {
             secrets_per_endpoint: 5,
             idempotency_key_bytes: 256,
             schema_bytes: 128 * 1024,
+            schema_nodes: 5_000,
+            schema_patterns: 64,
+            schema_steps: 200_000,
             retry_attempts: crate::RetrySchedule::ENTRIES_MAX,
             retry_total: Duration::from_hours(30 * 24),
             endpoint_timeout: Duration::from_mins(2),

@@ -13,4 +13,6 @@ pub struct Tuning {
     pub timeout: Option<Duration>,
     /// Attempts in flight at once, at the most.
     pub concurrency: Option<u16>,
+    /// Send `svix-id`, `svix-timestamp` and `svix-signature` beside the standard headers.
+    pub svix_headers: bool,
 }

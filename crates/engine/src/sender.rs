@@ -24,6 +24,12 @@ use crate::shared::Shared;
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+/// The names under which the standard's headers were known before there was one.
+const SVIX: [HeaderName; 3] = [
+    HeaderName::from_static("svix-id"),
+    HeaderName::from_static("svix-timestamp"),
+    HeaderName::from_static("svix-signature"),
+];
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 type Slot = Option<Box<dyn Connection>>;
@@ -166,6 +172,15 @@ fn request(
     headers.insert(WEBHOOK_ID, value(id)?);
     headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(at.as_unix_seconds()));
     headers.insert(WEBHOOK_SIGNATURE, value(signature)?);
+    if destination.tuning.svix_headers {
+        for (old, name) in SVIX
+            .into_iter()
+            .zip([WEBHOOK_ID, WEBHOOK_TIMESTAMP, WEBHOOK_SIGNATURE])
+        {
+            let same = headers[name].clone();
+            headers.insert(old, same);
+        }
+    }
     Ok(OutboundRequest {
         target: Arc::clone(&destination.target),
         headers,

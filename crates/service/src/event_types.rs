@@ -23,6 +23,8 @@ pub struct EventTypeInput {
     pub feature_flag: Option<String>,
     /// JSON Schemas by version, as the text of a JSON object.
     pub schemas: Option<String>,
+    /// Messages must match a schema; `None` leaves it as it is, and is no for a new one.
+    pub enforced: Option<bool>,
 }
 
 /// Some fields of an event type; `None` leaves a field as it is.
@@ -38,6 +40,8 @@ pub struct EventTypePatch {
     pub feature_flag: Option<Option<String>>,
     /// JSON Schemas by version, as the text of a JSON object, or none.
     pub schemas: Option<Option<String>>,
+    /// Messages must match a schema, or need not.
+    pub enforced: Option<bool>,
 }
 
 impl From<EventTypeInput> for EventTypePatch {
@@ -48,6 +52,7 @@ impl From<EventTypeInput> for EventTypePatch {
             deprecated: Some(input.deprecated),
             feature_flag: Some(input.feature_flag),
             schemas: Some(input.schemas),
+            enforced: input.enforced,
         }
     }
 }
@@ -63,6 +68,7 @@ impl Service {
     ) -> Result<EventTypeRow, Error> {
         let name = EventType::parse(name).map_err(|error| Error::field(&["name"], error))?;
         let change = self.event_type_change(input.into())?;
+        self.check_enforced(None, &change)?;
         let new = NewEventType {
             organization: caller.organization,
             name,
@@ -71,10 +77,13 @@ impl Service {
             deprecated: change.deprecated.unwrap_or_default(),
             feature_flag: change.feature_flag.flatten(),
             schemas: change.schemas.flatten(),
+            enforced: change.enforced.unwrap_or_default(),
             now: change.now,
             idempotency,
         };
-        Ok(self.store().create_event_type(new).await?.into_inner())
+        let created = self.store().create_event_type(new).await?.into_inner();
+        self.event_types_changed(caller.organization);
+        Ok(created)
     }
 
     /// Replaces an event type, or creates it.
@@ -105,10 +114,16 @@ impl Service {
         patch: EventTypePatch,
     ) -> Result<EventTypeRow, Error> {
         let change = self.event_type_change(patch)?;
-        Ok(self
-            .store()
-            .update_event_type(caller.organization, name, change)
-            .await?)
+        let organization = caller.organization;
+        let _writing = self.0.schemas.writing.lock().await;
+        if change.schemas.is_some() || change.enforced.is_some() {
+            let before = self.store().event_type(organization, name).await?;
+            self.check_enforced(before.as_ref(), &change)?;
+        }
+        let store = self.store();
+        let changed = store.update_event_type(organization, name, change).await?;
+        self.event_types_changed(organization);
+        Ok(changed)
     }
 
     /// Reads one event type, archived or not.
@@ -177,10 +192,12 @@ impl Service {
         expunge: bool,
     ) -> Result<(), Error> {
         let now = self.now();
-        Ok(self
-            .store()
-            .delete_event_type(caller.organization, name, expunge, now)
-            .await?)
+        let organization = caller.organization;
+        self.store()
+            .delete_event_type(organization, name, expunge, now)
+            .await?;
+        self.event_types_changed(organization);
+        Ok(())
     }
 
     fn event_type_change(&self, patch: EventTypePatch) -> Result<EventTypeChange, Error> {
@@ -203,6 +220,7 @@ impl Service {
             deprecated: patch.deprecated,
             feature_flag: patch.feature_flag,
             schemas: patch.schemas,
+            enforced: patch.enforced,
             now: self.now(),
         })
     }

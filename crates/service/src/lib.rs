@@ -24,6 +24,7 @@ mod messages;
 mod portal;
 mod publish;
 mod readiness;
+mod schemas;
 mod secrets;
 mod tuning;
 
@@ -90,6 +91,7 @@ pub struct Service(Arc<Inner>);
 struct Inner {
     world: Dependencies,
     keys: keys::Cache,
+    schemas: schemas::Cache,
     readiness: readiness::Cache,
     stopping: AtomicBool,
     /// Held from reading an endpoint's headers to writing them: a patch depends on what it read.
@@ -111,6 +113,7 @@ impl Service {
         Self(Arc::new(Inner {
             world: dependencies,
             keys: keys::Cache::default(),
+            schemas: schemas::Cache::default(),
             readiness: readiness::Cache::default(),
             stopping: AtomicBool::new(false),
             headers: tokio::sync::Mutex::new(()),

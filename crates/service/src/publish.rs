@@ -53,6 +53,8 @@ pub struct MessageInput<'a> {
     pub retention_days: Option<i64>,
     /// How many hours its payload is kept; goes before the days.
     pub retention_hours: Option<i64>,
+    /// Which version of its event type's schema it is made after; the newest when not given.
+    pub schema_version: Option<Cow<'a, str>>,
 }
 
 /// A payload as a caller gave it.
@@ -82,9 +84,17 @@ impl Service {
             drafts.extend(self.draft(&mut fields, message, now, input.is_batch)?);
         }
         fields.check()?;
+        let versions = input
+            .messages
+            .iter()
+            .map(|message| message.schema_version.as_deref());
+        let versions: Vec<_> = versions.map(|version| version.map(str::to_owned)).collect();
+        let organization = input.caller.organization;
+        self.enforce_schemas(organization, &drafts, &versions, input.is_batch)
+            .await?;
 
         let request = PublishRequest {
-            organization: input.caller.organization,
+            organization,
             only: input.caller.application,
             application: input.application,
             messages: drafts,

@@ -16,6 +16,8 @@ pub struct TuningInput {
     pub timeout_seconds: Option<Option<u32>>,
     /// Attempts in flight at once.
     pub max_concurrency: Option<Option<u16>>,
+    /// Send the older names of the headers too.
+    pub svix_headers: Option<bool>,
 }
 
 /// The same, checked.
@@ -28,6 +30,7 @@ pub(crate) struct TuningPatch {
     retry_schedule: Option<Option<RetrySchedule>>,
     timeout: Option<Option<Duration>>,
     concurrency: Option<Option<u16>>,
+    svix_headers: Option<bool>,
 }
 
 impl TuningInput {
@@ -50,6 +53,7 @@ impl TuningInput {
                 .timeout_seconds
                 .map(|given| given.map(|given| Duration::from_secs(given.into()))),
             concurrency: self.max_concurrency,
+            svix_headers: self.svix_headers,
         }
     }
 }
@@ -87,14 +91,17 @@ impl TuningPatch {
             retry_schedule,
             timeout,
             concurrency,
+            svix_headers,
         } = self;
-        if retry_schedule.is_none() && timeout.is_none() && concurrency.is_none() {
+        let own = retry_schedule.is_some() || timeout.is_some() || concurrency.is_some();
+        if !own && svix_headers.is_none() {
             return None;
         }
         Some(Tuning {
             retry_schedule: retry_schedule.unwrap_or_else(|| current.retry_schedule.clone()),
             timeout: timeout.unwrap_or(current.timeout),
             concurrency: concurrency.unwrap_or(current.concurrency),
+            svix_headers: svix_headers.unwrap_or(current.svix_headers),
         })
     }
 }

@@ -24,7 +24,8 @@ const SELECT: &str = "
     SELECT e.key, e.application, a.id, e.id, e.uid, u.url, e.url, e.description, e.disabled,
            e.paused, e.event_types, e.channels, e.throttle_rate, e.metadata, e.headers,
            e.canceled_through, e.version, e.created, e.updated, coalesce(e.deleted, a.deleted),
-           a.throttle_rate, e.retry_schedule, e.timeout, e.concurrency
+           a.throttle_rate, e.retry_schedule, e.timeout, e.concurrency,
+           e.svix_headers
       FROM endpoint e JOIN application a ON a.key = e.application
       JOIN endpoint_url u ON u.key = e.url";
 
@@ -79,6 +80,7 @@ fn tuning(row: &Row<'_>) -> rusqlite::Result<Tuning> {
         retry_schedule,
         timeout: timeout.map(|micros| Duration::from_micros(micros.unsigned_abs())),
         concurrency: codec::small_or_none(row, 23)?,
+        svix_headers: row.get(24)?,
     })
 }
 
@@ -234,9 +236,10 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewEndpoint) -> Result<Write<Endpoin
         .prepare_cached(
             "INSERT INTO endpoint (application, id, uid, url, description, disabled, paused,
                     event_types, channels, throttle_rate, metadata, headers, generation, version,
-                    created, updated, retry_schedule, timeout, concurrency)
+                    created, updated, retry_schedule, timeout, concurrency,
+                    svix_headers)
              VALUES (?1, ?2, ?3, 0, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?10, 0, 1, ?11, ?11, ?12, ?13,
-                     ?14)",
+                     ?14, ?15)",
         )?
         .execute(params![
             new.application.0,
@@ -253,6 +256,7 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewEndpoint) -> Result<Write<Endpoin
             retry_schedule(&new.tuning),
             new.tuning.timeout.map(codec::micros),
             new.tuning.concurrency,
+            new.tuning.svix_headers,
         ])?;
     let key = EndpointKey(connection.last_insert_rowid());
     let url = insert_url(connection, key, &new.url)?;
@@ -398,7 +402,8 @@ fn write(connection: &Connection, endpoint: &Endpoint) -> rusqlite::Result<()> {
             "UPDATE endpoint SET uid = ?2, url = ?3, description = ?4, disabled = ?5, paused = ?6,
                     event_types = ?7, channels = ?8, throttle_rate = ?9, metadata = ?10,
                     headers = ?11, version = version + 1, updated = ?12,
-                    retry_schedule = ?13, timeout = ?14, concurrency = ?15
+                    retry_schedule = ?13, timeout = ?14, concurrency = ?15,
+                    svix_headers = ?16
               WHERE key = ?1",
         )?
         .execute(params![
@@ -417,6 +422,7 @@ fn write(connection: &Connection, endpoint: &Endpoint) -> rusqlite::Result<()> {
             retry_schedule(&endpoint.tuning),
             endpoint.tuning.timeout.map(codec::micros),
             endpoint.tuning.concurrency,
+            endpoint.tuning.svix_headers,
         ])
         .map(drop)
 }

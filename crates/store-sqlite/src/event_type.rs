@@ -11,7 +11,7 @@ use crate::page::Walk;
 use crate::writer::Tx;
 
 const COLUMNS: &str =
-    "name, description, archived, deprecated, feature_flag, schemas, created, updated";
+    "name, description, archived, deprecated, feature_flag, schemas, created, updated, enforced";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<EventTypeRow> {
     let name = codec::text(row, 0)?.and_then(codec::event_type);
@@ -24,6 +24,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<EventTypeRow> {
         schemas: row.get(5)?,
         created: codec::time(row, 6)?,
         updated: codec::time(row, 7)?,
+        enforced: row.get(8)?,
     })
 }
 
@@ -72,6 +73,22 @@ pub(crate) fn list_sql(walk: &Walk) -> String {
     )
 }
 
+pub(crate) fn enforced(
+    connection: &Connection,
+    organization: OrganizationKey,
+) -> rusqlite::Result<Vec<EventType>> {
+    connection
+        .prepare_cached(
+            "SELECT name FROM event_type
+              WHERE organization = ?1 AND enforced = 1 AND archived = 0 ORDER BY name",
+        )?
+        .query_map([organization.0], |row| {
+            let name = codec::text(row, 0)?.and_then(codec::event_type);
+            name.ok_or_else(|| codec::invalid("event type"))
+        })?
+        .collect()
+}
+
 pub(crate) fn create(tx: &mut Tx<'_>, new: &NewEventType) -> Result<Write<EventTypeRow>, Fault> {
     let connection = tx.connection;
     let idempotency = new.idempotency.as_ref();
@@ -90,6 +107,7 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewEventType) -> Result<Write<EventT
         deprecated: new.deprecated,
         feature_flag: new.feature_flag.clone(),
         schemas: new.schemas.clone(),
+        enforced: new.enforced,
         created: before.map_or(new.now, |before| before.created),
         updated: new.now,
     };
@@ -108,8 +126,8 @@ fn put(
         .prepare_cached(
             "INSERT OR REPLACE INTO event_type
                     (organization, name, description, archived, deprecated, feature_flag,
-                     schemas, created, updated)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                     schemas, created, updated, enforced)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(params![
             organization.0,
@@ -121,6 +139,7 @@ fn put(
             row.schemas,
             row.created.as_micros(),
             row.updated.as_micros(),
+            row.enforced,
         ])
         .map(drop)
 }
@@ -146,6 +165,9 @@ pub(crate) fn update(
     }
     if let Some(schemas) = &change.schemas {
         row.schemas.clone_from(schemas);
+    }
+    if let Some(enforced) = change.enforced {
+        row.enforced = enforced;
     }
     row.updated = change.now;
     put(tx.connection, organization, &row)?;

@@ -29,6 +29,10 @@ const MIGRATIONS: &[Migration] = &[
         version: 4,
         sql: include_str!("../migrations/0004_ordering_key.sql"),
     },
+    Migration {
+        version: 5,
+        sql: include_str!("../migrations/0005_schemas_and_headers.sql"),
+    },
 ];
 
 /// Applies what is missing, each migration in its own transaction.

@@ -214,6 +214,14 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn enforced_event_types(
+        &self,
+        organization: OrganizationKey,
+    ) -> Result<Vec<EventType>, Error> {
+        self.read(move |c, _| Ok(event_type::enforced(c, organization)?))
+            .await
+    }
+
     async fn update_event_type(
         &self,
         organization: OrganizationKey,

@@ -19,6 +19,8 @@ pub struct EventTypeRow {
     pub feature_flag: Option<String>,
     /// JSON Schemas by version, as JSON text.
     pub schemas: Option<String>,
+    /// Messages must match a schema.
+    pub enforced: bool,
     /// When it was created.
     pub created: Timestamp,
     /// When it was last changed.
@@ -42,6 +44,8 @@ pub struct NewEventType {
     pub feature_flag: Option<String>,
     /// JSON Schemas by version, as JSON text.
     pub schemas: Option<String>,
+    /// Messages must match a schema.
+    pub enforced: bool,
     /// Now.
     pub now: Timestamp,
     /// The request's idempotency key.
@@ -61,6 +65,8 @@ pub struct EventTypeChange {
     pub feature_flag: Option<Option<String>>,
     /// New schemas, or none.
     pub schemas: Option<Option<String>>,
+    /// Messages must match a schema, or need not.
+    pub enforced: Option<bool>,
     /// Now.
     pub now: Timestamp,
 }

@@ -329,6 +329,16 @@ pub trait Store: KeyStore {
         page: PageRequest<domain::EventType>,
     ) -> Result<Page<EventTypeRow>, Error>;
 
+    /// Returns the names of the event types whose messages must match a schema.
+    ///
+    /// # Contract
+    ///
+    /// - Archived ones are left out: nobody publishes by them any more.
+    async fn enforced_event_types(
+        &self,
+        organization: OrganizationKey,
+    ) -> Result<Vec<domain::EventType>, Error>;
+
     /// Changes an event type; `NotFound` when there is none.
     async fn update_event_type(
         &self,

@@ -15,6 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("signature", &["domain"]),
     ("vault", &["domain"]),
+    ("schema", &[]),
     ("rules", &["domain"]),
     ("store", &["domain"]),
     ("env", &["domain"]),
@@ -34,6 +35,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "rules",
             "signature",
             "vault",
+            "schema",
             "domain",
         ],
     ),
@@ -47,7 +49,7 @@ const ABOVE_ALL: [&str; 1] = ["app"];
 const TOOLS: [&str; 5] = ["testkit", "sim", "bench", "xtask", "fuzz"];
 
 /// Crates that stay pure, and what their whole tree must therefore not contain.
-const PURE: [&str; 4] = ["domain", "signature", "vault", "rules"];
+const PURE: [&str; 5] = ["domain", "signature", "vault", "schema", "rules"];
 const IMPURE: [&str; 5] = ["tokio", "axum", "hyper", "rusqlite", "tokio-postgres"];
 
 /// Drivers of databases, which only the backends may name.

@@ -16,5 +16,7 @@ mod messages;
 mod portal;
 mod publish;
 mod raw;
+mod schemas;
+mod signatures;
 mod sockets;
 mod tenancy;

@@ -178,6 +178,7 @@ late! {
         -> Endpoint;
     write rotate_secret(application: ApplicationKey, endpoint: &EndpointRef, rotation: Rotation)
         -> Endpoint;
+    read enforced_event_types(organization: OrganizationKey) -> Vec<EventType>;
     write create_event_type(new: NewEventType) -> Write<EventTypeRow>;
     read event_type(organization: OrganizationKey, name: &EventType) -> Option<EventTypeRow>;
     read event_types(organization: OrganizationKey, archived: bool, page: PageRequest<EventType>)

@@ -25,6 +25,7 @@ fn tuning() -> Tuning {
         retry_schedule: Some(RetrySchedule::new(waits).unwrap()),
         timeout: Some(Duration::from_secs(7)),
         concurrency: Some(3),
+        svix_headers: true,
     }
 }
 

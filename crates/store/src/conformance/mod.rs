@@ -103,6 +103,7 @@ macro_rules! store_conformance {
                 an_event_type_name_is_taken_until_it_is_archived,
                 event_types_are_listed_by_name,
                 an_event_type_is_changed_archived_and_erased,
+                enforced_event_types_are_those_that_are_not_archived,
             }
             keys {
                 the_organization_is_made_once,

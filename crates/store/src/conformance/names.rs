@@ -217,6 +217,7 @@ fn event_type(world: &World<'_>, name: &str) -> NewEventType {
         deprecated: false,
         feature_flag: None,
         schemas: None,
+        enforced: false,
         now: world.now,
         idempotency: None,
     }
@@ -333,4 +334,40 @@ pub async fn an_event_type_is_changed_archived_and_erased(store: &dyn Store) {
     let change = EventTypeChange::default();
     let changed = store.update_event_type(organization, &name, change).await;
     assert_eq!(changed, Err(gone));
+}
+
+/// An archived event type is no longer published by.
+pub async fn enforced_event_types_are_those_that_are_not_archived(store: &dyn Store) {
+    let world = World::new(store).await;
+    let organization = world.organization;
+    for (name, enforced) in [("a", true), ("b", false), ("c", true)] {
+        let new = NewEventType {
+            enforced,
+            ..event_type(&world, name)
+        };
+        store.create_event_type(new).await.unwrap();
+    }
+    let name = |text| EventType::parse(text).unwrap();
+    let enforced = || store.enforced_event_types(organization);
+    assert_eq!(enforced().await, Ok(vec![name("a"), name("c")]));
+
+    for (text, enforced) in [("b", true), ("a", false)] {
+        let change = EventTypeChange {
+            enforced: Some(enforced),
+            now: world.now,
+            ..EventTypeChange::default()
+        };
+        let name = name(text);
+        let changed = store.update_event_type(organization, &name, change).await;
+        assert_eq!(changed.unwrap().enforced, enforced);
+    }
+    let archived = name("c");
+    store
+        .delete_event_type(organization, &archived, false, world.now)
+        .await
+        .unwrap();
+
+    assert_eq!(enforced().await, Ok(vec![name("b")]));
+    let other = domain::OrganizationKey(organization.0 + 1);
+    assert_eq!(store.enforced_event_types(other).await, Ok(Vec::new()));
 }

@@ -423,6 +423,7 @@ impl State {
             deprecated: new.deprecated,
             feature_flag: new.feature_flag.clone(),
             schemas: new.schemas.clone(),
+            enforced: new.enforced,
             created: before.map_or(new.now, |before| before.created),
             updated: new.now,
         };
@@ -469,6 +470,7 @@ impl State {
         set(&mut row.deprecated, change.deprecated.as_ref());
         set(&mut row.feature_flag, change.feature_flag.as_ref());
         set(&mut row.schemas, change.schemas.as_ref());
+        set(&mut row.enforced, change.enforced.as_ref());
         row.updated = change.now;
         Ok(row.clone())
     }

@@ -396,6 +396,17 @@ impl Store for Model {
         Ok(self.state().list_event_types(organization, archived, &page))
     }
 
+    async fn enforced_event_types(
+        &self,
+        organization: OrganizationKey,
+    ) -> Result<Vec<EventType>, Error> {
+        let state = self.state();
+        let rows = state.event_types.iter();
+        let enforced =
+            rows.filter(|((of, _), row)| *of == organization && row.enforced && !row.archived);
+        Ok(enforced.map(|((_, name), _)| name.clone()).collect())
+    }
+
     async fn update_event_type(
         &self,
         organization: OrganizationKey,
