@@ -40,7 +40,7 @@ impl ApiError {
         }])
     }
 
-    fn code(&self) -> Code {
+    pub(crate) fn code(&self) -> Code {
         match self {
             Self::Invalid(_) => Code::Validation,
             Self::Plain(code, _) => *code,
@@ -61,7 +61,10 @@ fn sentence(text: &str) -> Cow<'static, str> {
 /// Places a fault of the service: it counts from the body, unless it says otherwise.
 fn placed(error: FieldError) -> Fault {
     let mut loc = error.loc;
-    if loc.first().is_none_or(|first| first != "header") {
+    if loc
+        .first()
+        .is_none_or(|first| first != "header" && first != "query")
+    {
         loc.insert(0, "body".to_owned());
     }
     Fault {

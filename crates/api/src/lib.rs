@@ -32,6 +32,7 @@ mod problem;
 mod publish;
 mod request_id;
 mod serve;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -79,6 +80,7 @@ fn routes() -> ApiRouter<Service> {
         .merge(event_types::routes())
         .merge(publish::routes())
         .merge(messages::routes())
+        .merge(stream::routes())
         .merge(attempts::routes())
         .merge(keys::routes())
         .merge(portal_access::routes())

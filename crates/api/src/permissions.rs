@@ -158,6 +158,7 @@ pub(crate) const ROUTES: &[(Method, &str, Permission)] = &[
     (GET,    "/api/v1/app/{app_id}/msg/{msg_id}/endpoint", portal(Read, VIEW)),
     (POST,   "/api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend", portal(Write, SEND)),
     (GET,    "/api/v1/app/{app_id}/msg/{msg_id}/raw", portal(Read, VIEW)),
+    (GET,    "/api/v1/app/{app_id}/stream", application(Read)),
     (POST,   "/api/v1/auth/app-portal-access/{app_id}", application(Write)),
     (POST,   "/api/v1/auth/app/{app_id}/expire-all", application(Write)),
     (POST,   "/api/v1/auth/dashboard-access/{app_id}", application(Write)),

@@ -257,6 +257,8 @@ pub(crate) struct Limits {
     pub(crate) secrets_per_endpoint: usize,
     /// Bytes of an `Idempotency-Key`.
     pub(crate) idempotency_key: Size,
+    /// Streams of messages that are open at once.
+    pub(crate) streams: usize,
     /// Bytes of an event type's JSON Schemas.
     pub(crate) schema: Size,
     /// Schemas within one schema, itself and every part that is one.
@@ -295,6 +297,7 @@ impl Default for Limits {
             url_chars: limits.url_chars,
             secrets_per_endpoint: limits.secrets_per_endpoint,
             idempotency_key: Size(limits.idempotency_key_bytes),
+            streams: limits.streams,
             schema: Size(limits.schema_bytes),
             schema_nodes: limits.schema_nodes,
             schema_patterns: limits.schema_patterns,
@@ -523,6 +526,7 @@ impl Config {
             url_chars: limits.url_chars,
             secrets_per_endpoint: limits.secrets_per_endpoint,
             idempotency_key_bytes: limits.idempotency_key.0,
+            streams: limits.streams,
             schema_bytes: limits.schema.0,
             schema_nodes: limits.schema_nodes,
             schema_patterns: limits.schema_patterns,

@@ -37,6 +37,8 @@ pub struct Limits {
     pub secrets_per_endpoint: usize,
     /// Bytes of an `Idempotency-Key`.
     pub idempotency_key_bytes: usize,
+    /// Streams of messages that are open at once.
+    pub streams: usize,
     /// Bytes of an event type's JSON Schemas.
     pub schema_bytes: usize,
     /// Schemas within one schema, itself and every part that is one.
@@ -74,6 +76,7 @@ impl Default for Limits {
             url_chars: 8_192,
             secrets_per_endpoint: 5,
             idempotency_key_bytes: 256,
+            streams: 64,
             schema_bytes: 128 * 1024,
             schema_nodes: 5_000,
             schema_patterns: 64,

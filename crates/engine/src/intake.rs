@@ -300,8 +300,8 @@ async fn store_batch(shared: &Shared, batch: Vec<Waiting>) {
         bytes,
     } in batch
     {
+        waiting.push((publish.application, prepared, answer, bytes));
         publishes.push(publish);
-        waiting.push((prepared, answer, bytes));
     }
     match shared.store.append(publishes).await {
         Ok(appended) => {
@@ -315,9 +315,12 @@ async fn store_batch(shared: &Shared, batch: Vec<Waiting>) {
                 .into_iter()
                 .map(|one| (one.message, one.waits))
                 .collect();
-            for ((prepared, answer, _bytes), outcome) in waiting.into_iter().zip(appended.outcomes)
-            {
+            let waiting = waiting.into_iter().zip(appended.outcomes);
+            for ((application, prepared, answer, _bytes), outcome) in waiting {
                 if let PublishOutcome::Stored(stored) = &outcome {
+                    if let Some(first) = prepared.iter().map(|message| message.id.key()).min() {
+                        shared.listeners.committed(application, first);
+                    }
                     committed(shared, prepared, stored, &mut in_line, &mut messages);
                 }
                 let _ = answer.send(Ok(outcome)); // The caller may have gone away.
@@ -331,7 +334,7 @@ async fn store_batch(shared: &Shared, batch: Vec<Waiting>) {
             }
         }
         Err(error) => {
-            for (_, answer, _bytes) in waiting {
+            for (_, _, answer, _bytes) in waiting {
                 let _ = answer.send(Err(error.clone()));
             }
         }

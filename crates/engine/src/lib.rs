@@ -25,6 +25,7 @@ mod in_hand;
 mod intake;
 mod lane;
 mod lanes;
+mod listeners;
 mod memory;
 mod metrics;
 mod pace;
@@ -52,6 +53,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use config::EngineConfig;
 pub use in_hand::{InHand, Suspects};
+pub use listeners::Listener;
 pub use publish::{MessageDraft, PublishAnswer, PublishError, PublishRequest, Published};
 pub use shared::Dependencies;
 
@@ -140,6 +142,11 @@ impl Engine {
     /// Tells the engine that a delivery of this destination became due (a resend).
     pub fn delivery_due(&self, endpoint: EndpointKey) {
         self.tell(Notice::Due(endpoint, self.shared.store.commit_number()));
+    }
+
+    /// Hears of an application's messages when they are durable, from now on.
+    pub fn listen(&self, application: ApplicationKey) -> Listener {
+        self.shared.listeners.listen(application)
     }
 
     fn tell(&self, notice: Notice) {

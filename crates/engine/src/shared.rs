@@ -15,6 +15,7 @@ use crate::connections::Connections;
 use crate::in_hand::InHand;
 use crate::intake::Committed;
 use crate::lanes::Lanes;
+use crate::listeners::Listeners;
 use crate::memory::Budget;
 use crate::metrics::Metrics;
 use crate::routing::RoutingTable;
@@ -63,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) routing: RoutingTable,
     pub(crate) metrics: Metrics,
     pub(crate) connections: Connections,
+    pub(crate) listeners: Arc<Listeners>,
     pub(crate) notices: mpsc::Sender<Notice>,
     lanes: Mutex<Lanes>,
     /// The epoch of each shard that this node owns.
@@ -98,6 +100,7 @@ impl Shared {
             routing: RoutingTable::default(),
             metrics: Metrics::default(),
             connections: Connections::new(&config),
+            listeners: Arc::default(),
             config,
             budget,
             store: dependencies.store,

@@ -26,14 +26,15 @@ mod publish;
 mod readiness;
 mod schemas;
 mod secrets;
+mod stream;
 mod tuning;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use domain::{AddressPolicy, Limits, Timestamp};
 use engine::Engine;
 use env::{Clock, Entropy, Ids};
+use tokio::sync::{Semaphore, watch};
 use vault::Vault;
 
 pub use api_keys::{ApiKeyInput, ApiKeyPatch, QuotaPatch};
@@ -59,6 +60,7 @@ pub use store::{
     Endpoint, EndpointRef, EventTypeRow, Idempotency, KeyQuota, MessageDestination, MessageRef,
     MessageRow, Order, Page, PageRequest, Payload, Scope, Span,
 };
+pub use stream::{MessageStream, StreamInput, Streamed};
 pub use tuning::TuningInput;
 
 /// What the service works with.
@@ -93,7 +95,9 @@ struct Inner {
     keys: keys::Cache,
     schemas: schemas::Cache,
     readiness: readiness::Cache,
-    stopping: AtomicBool,
+    stopping: watch::Sender<bool>,
+    /// Streams that may be opened besides those that are open.
+    streams: Arc<Semaphore>,
     /// Held from reading an endpoint's headers to writing them: a patch depends on what it read.
     headers: tokio::sync::Mutex<()>,
 }
@@ -110,12 +114,14 @@ pub enum Upserted<T> {
 impl Service {
     /// Makes the service.
     pub fn new(dependencies: Dependencies) -> Self {
+        let streams = dependencies.limits.streams;
         Self(Arc::new(Inner {
             world: dependencies,
             keys: keys::Cache::default(),
             schemas: schemas::Cache::default(),
             readiness: readiness::Cache::default(),
-            stopping: AtomicBool::new(false),
+            stopping: watch::Sender::new(false),
+            streams: Arc::new(Semaphore::new(streams)),
             headers: tokio::sync::Mutex::new(()),
         }))
     }

@@ -1,7 +1,6 @@
 //! Whether this server should be sent requests.
 
 use std::sync::Mutex;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::Service;
@@ -27,7 +26,19 @@ pub(crate) struct Cache(Mutex<Option<(Result<(), NotReady>, Duration)>>);
 impl Service {
     /// Makes [`Self::ready`] say no from now on, so that balancers look elsewhere.
     pub fn begin_shutdown(&self) {
-        self.0.stopping.store(true, Relaxed);
+        self.0.stopping.send_replace(true);
+    }
+
+    /// Says whether it is shutting down.
+    pub fn is_stopping(&self) -> bool {
+        *self.0.stopping.borrow()
+    }
+
+    /// Waits until it is shutting down.
+    pub async fn stopping(&self) {
+        let mut stopping = self.0.stopping.subscribe();
+        // The sender lives as long as this.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
     }
 
     /// Says whether this server should be sent requests.
@@ -36,7 +47,7 @@ impl Service {
     /// the second within which a full disk has to show.
     pub async fn ready(&self) -> Result<(), NotReady> {
         const STAY: Duration = Duration::from_millis(500);
-        if self.0.stopping.load(Relaxed) {
+        if self.is_stopping() {
             return Err(NotReady::ShuttingDown);
         }
         let now = self.0.world.clock.monotonic();

@@ -43,7 +43,7 @@ impl FromRequestParts<Service> for Access {
 }
 
 /// Returns the token of `Bearer <token>`; the scheme's case does not matter.
-fn bearer(value: &[u8]) -> Option<&[u8]> {
+pub(crate) fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked(b"bearer ".len())?;
     scheme
         .eq_ignore_ascii_case(b"bearer ")

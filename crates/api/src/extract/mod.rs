@@ -6,7 +6,7 @@ mod json;
 mod path;
 mod query;
 
-pub(crate) use access::Access;
+pub(crate) use access::{Access, bearer};
 pub(crate) use body::{BatchBytes, Body, IDEMPOTENCY_KEY, NoBody, PublishBytes};
 pub(crate) use path::{
     AppPath, AttemptPath, EndpointMessagePath, EndpointPath, EventTypePath, KeyPath, MessagePath,

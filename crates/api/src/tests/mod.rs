@@ -19,4 +19,5 @@ mod raw;
 mod schemas;
 mod signatures;
 mod sockets;
+mod stream;
 mod tenancy;
