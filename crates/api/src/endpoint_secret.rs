@@ -76,8 +76,9 @@ async fn rotate(
             .grace_period_seconds
             .map(|seconds| Duration::from_secs(seconds.into())),
     };
+    let idempotency = body.idempotency(&service, access)?;
     let key = service
-        .rotate_secret(access.caller, &application, &endpoint, input)
+        .rotate_secret(access.caller, &application, &endpoint, input, idempotency)
         .await?;
     Ok(Answer(EndpointSecretOut { key }))
 }

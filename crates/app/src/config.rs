@@ -235,6 +235,7 @@ pub(crate) struct Limits {
     pub(crate) batch_messages: usize,
     /// Endpoints of one application.
     pub(crate) endpoints_per_application: usize,
+    pub(crate) jobs_per_application: usize,
     /// Channels of one message or endpoint.
     pub(crate) channels: usize,
     /// Tags of one message.
@@ -286,6 +287,7 @@ impl Default for Limits {
             batch: Size(limits.batch_bytes),
             batch_messages: limits.batch_messages,
             endpoints_per_application: limits.endpoints_per_application,
+            jobs_per_application: limits.jobs_per_application,
             channels: limits.channels,
             tags: limits.tags,
             event_types_per_endpoint: limits.event_types_per_endpoint,
@@ -515,6 +517,7 @@ impl Config {
             batch_bytes: limits.batch.0,
             batch_messages: limits.batch_messages,
             endpoints_per_application: limits.endpoints_per_application,
+            jobs_per_application: limits.jobs_per_application,
             channels: limits.channels,
             tags: limits.tags,
             event_types_per_endpoint: limits.event_types_per_endpoint,

@@ -64,6 +64,8 @@ pub enum CancelReason {
     EndpointDisabled,
     /// The endpoint was deleted while the delivery was pending.
     EndpointDeleted,
+    /// The payload was erased while the delivery was pending.
+    PayloadExpunged,
 }
 
 /// Why an endpoint is disabled.

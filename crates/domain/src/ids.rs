@@ -113,6 +113,10 @@ id!(
     AttemptId, "atmpt_"
 );
 id!(
+    /// Names a job: a replay, for example.
+    JobId, "job_"
+);
+id!(
     /// Names an API key (not the secret part of it).
     ApiKeyId, "key_"
 );

@@ -25,6 +25,10 @@ key!(
     MessageKey
 );
 key!(
+    /// A job's row.
+    JobKey
+);
+key!(
     /// One URL that an endpoint has had; attempts point at the one that they used.
     UrlKey
 );

@@ -25,11 +25,11 @@ pub use address::{AddressKind, AddressPolicy, Cidr, InvalidCidr, Refusal};
 pub use attempt::{AttemptNumber, AttemptStatus, ErrorClass, Phases, Trigger};
 pub use delivery::{CancelReason, DeliveryState, DisabledReason, FailReason};
 pub use ids::{
-    ApiKeyId, ApplicationId, AttemptId, EndpointId, IdSequence, InvalidId, MessageId,
+    ApiKeyId, ApplicationId, AttemptId, EndpointId, IdSequence, InvalidId, JobId, MessageId,
     OrganizationId,
 };
 pub use json::{JSON_DEPTH_MAX, json_nesting_exceeds};
-pub use keys::{ApplicationKey, EndpointKey, Epoch, MessageKey, OrganizationKey, UrlKey};
+pub use keys::{ApplicationKey, EndpointKey, Epoch, JobKey, MessageKey, OrganizationKey, UrlKey};
 pub use limits::Limits;
 pub use names::{Channel, EventId, EventType, InvalidName, Tag, Uid};
 pub use ordering_key::{InvalidOrderingKey, OrderingKey};

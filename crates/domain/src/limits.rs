@@ -15,6 +15,8 @@ pub struct Limits {
     pub batch_messages: usize,
     /// Endpoints of one application.
     pub endpoints_per_application: usize,
+    /// Replays and other jobs of one application that are running or paused at once.
+    pub jobs_per_application: usize,
     /// Channels of one message or endpoint.
     pub channels: usize,
     /// Tags of one message.
@@ -65,6 +67,7 @@ impl Default for Limits {
             batch_bytes: 5 * 1024 * 1024,
             batch_messages: 1_000,
             endpoints_per_application: 10_000,
+            jobs_per_application: 16,
             channels: 10,
             tags: 8,
             event_types_per_endpoint: 256,

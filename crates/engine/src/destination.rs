@@ -146,6 +146,13 @@ impl Routes {
         routes
     }
 
+    /// Returns one destination, if it gets anything at all.
+    pub(crate) fn only(&self, endpoint: EndpointKey) -> Vec<Arc<Destination>> {
+        let mut all = self.destinations.iter();
+        let found = all.find(|destination| destination.key == endpoint);
+        found.cloned().into_iter().collect()
+    }
+
     /// Returns the destinations of a message, in the order of their keys.
     pub(crate) fn matching(
         &self,

@@ -206,7 +206,10 @@ fn prepare(shared: &Shared, request: &PublishRequest, routes: &Routes) -> (Publi
     let mut prepared = Vec::with_capacity(request.messages.len());
     let mut messages = Vec::with_capacity(request.messages.len());
     for draft in &request.messages {
-        let destinations = routes.matching(&draft.event_type, &draft.channels);
+        let destinations = match request.endpoint {
+            None => routes.matching(&draft.event_type, &draft.channels),
+            Some(endpoint) => routes.only(endpoint),
+        };
         let message = new_message(shared, draft, &destinations, now, schedule_now);
         prepared.push(Prepared {
             ordered: draft.ordering_key.is_some(),

@@ -442,6 +442,26 @@ impl Lane {
         }
     }
 
+    /// Forgets a job that was taken and is not sent.
+    pub(crate) fn forget(&mut self, job: &Job) {
+        self.release(job.key());
+    }
+
+    /// Drops what is queued of these messages: the store has canceled them.
+    pub(crate) fn drop_queued(&mut self, messages: &HashSet<MessageKey>) {
+        let queue = std::mem::take(&mut self.queue);
+        for job in queue {
+            if messages.contains(&job.key()) {
+                self.bytes -= job.envelope.cost();
+                self.release(job.key());
+            } else {
+                self.queue.push_back(job);
+            }
+        }
+        self.arrivals
+            .retain(|(job, _)| !messages.contains(&job.key()));
+    }
+
     fn release(&mut self, key: MessageKey) {
         self.held_bytes -= self.held.remove(&key).unwrap_or_default();
     }

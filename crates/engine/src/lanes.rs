@@ -1,6 +1,6 @@
 //! All lanes, and which of them may start an attempt. Pure state: the loops around it do the I/O.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,6 +80,8 @@ pub(crate) struct Lanes {
     ended: Vec<AttemptRecord>,
     /// Ended, not yet durable; those handed to the recorder included.
     unrecorded: usize,
+    /// Messages whose payloads were erased just now; what still brings them in is not sent.
+    expunged: HashSet<MessageKey>,
     /// The store cannot record: nothing new is sent.
     pub(crate) blocked: bool,
     /// The engine is stopping: nothing new is sent.
@@ -107,6 +109,7 @@ impl Lanes {
             doubtful_in_flight: 0,
             ended: Vec::new(),
             unrecorded: 0,
+            expunged: HashSet::new(),
             blocked: false,
             stopping: false,
         }
@@ -396,7 +399,11 @@ impl Lanes {
             return None;
         }
         let lane = self.lanes.get_mut(&key)?;
-        let job = lane.take()?;
+        let mut job = lane.take()?;
+        while !self.expunged.is_empty() && self.expunged.contains(&job.key()) {
+            lane.forget(&job);
+            job = lane.take()?;
+        }
         lane.in_flight += 1;
         lane.touched = now;
         lane.pace.started(&self.config, now);
@@ -503,6 +510,32 @@ impl Lanes {
             None => lane.claim_failed(),
         }
         self.consider(key, now);
+    }
+
+    // ---- Erased payloads ------------------------------------------------------------------
+
+    /// Drops what is queued of these messages, and what may still come of them for a while.
+    pub(crate) fn expunge(&mut self, messages: &[MessageKey], now: Duration) {
+        self.expunged.extend(messages);
+        self.drop_expunged();
+        let keys: Vec<_> = self.lanes.keys().copied().collect();
+        for key in keys {
+            self.consider(key, now);
+        }
+    }
+
+    /// Ends the while: whatever was on its way has arrived.
+    pub(crate) fn expunged(&mut self, messages: &[MessageKey]) {
+        self.drop_expunged();
+        for message in messages {
+            self.expunged.remove(message);
+        }
+    }
+
+    fn drop_expunged(&mut self) {
+        for lane in self.lanes.values_mut() {
+            lane.drop_queued(&self.expunged);
+        }
     }
 
     // ---- Recording ------------------------------------------------------------------------

@@ -18,11 +18,13 @@ mod config;
 mod connections;
 mod destination;
 mod dispatch;
+mod expunge;
 mod fan_out;
 mod give_up;
 mod gone;
 mod in_hand;
 mod intake;
+mod jobs;
 mod lane;
 mod lanes;
 mod listeners;
@@ -149,6 +151,16 @@ impl Engine {
         self.shared.listeners.listen(application)
     }
 
+    /// Tells the engine that a job was created, resumed or changed otherwise.
+    pub fn jobs_changed(&self) {
+        self.shared.jobs_changed.notify_one();
+    }
+
+    /// Tells the engine that the payload of a message was erased: no further attempt begins.
+    pub fn expunged(&self, message: MessageKey) {
+        expunge::forget(&self.shared, vec![message]);
+    }
+
     fn tell(&self, notice: Notice) {
         if let Err(mpsc::error::TrySendError::Full(notice)) = self.shared.notices.try_send(notice) {
             let notices = self.shared.notices.clone();
@@ -242,6 +254,7 @@ impl Loops {
                     Arc::clone(&shared),
                     stop.clone(),
                 ))),
+                AbortOnDropHandle::new(tokio::spawn(jobs::run(Arc::clone(&shared), stop.clone()))),
                 AbortOnDropHandle::new(tokio::spawn(pruner::run(
                     Arc::clone(&shared),
                     stop.clone(),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use domain::{
-    ApplicationKey, Channel, EventId, EventType, MessageId, OrderingKey, OrganizationKey, Tag,
-    Timestamp,
+    ApplicationKey, Channel, EndpointKey, EventId, EventType, MessageId, OrderingKey,
+    OrganizationKey, Tag, Timestamp,
 };
 use store::{ApplicationRef, Idempotency, OnEventId, Payload};
 
@@ -17,6 +17,8 @@ pub struct PublishRequest {
     pub application: ApplicationRef,
     /// The one application that the caller may publish to; any other does not exist for it.
     pub only: Option<ApplicationKey>,
+    /// Delivers to this endpoint alone, whatever it subscribed to.
+    pub endpoint: Option<EndpointKey>,
     /// The messages, at least one.
     pub messages: Vec<MessageDraft>,
     /// What to do about event ids that exist.

@@ -77,6 +77,8 @@ pub(crate) struct Shared {
     pub(crate) fan_outs: Arc<Semaphore>,
     /// One more of them waits in the store.
     pub(crate) fan_outs_wait: Notify,
+    /// There may be jobs to run.
+    pub(crate) jobs_changed: Notify,
     /// The store refused a write for want of room.
     full: AtomicBool,
 }
@@ -116,6 +118,7 @@ impl Shared {
             times_moved: Notify::new(),
             fan_outs: Arc::new(Semaphore::new(crate::fan_out::AT_ONCE)),
             fan_outs_wait: Notify::new(),
+            jobs_changed: Notify::new(),
             full: AtomicBool::new(false),
         }
     }

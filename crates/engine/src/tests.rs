@@ -3,6 +3,7 @@
 mod delivery;
 mod faults;
 mod harness;
+mod jobs;
 mod late;
 mod lives;
 mod order;

@@ -94,6 +94,7 @@ impl Service {
             .await?;
 
         let request = PublishRequest {
+            endpoint: None,
             organization,
             only: input.caller.application,
             application: input.application,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::EndpointId;
 use signature::Secret;
-use store::{ApplicationRef, EndpointRef, Rotation, Sealed};
+use store::{ApplicationRef, EndpointRef, Idempotency, Rotation, Sealed};
 use vault::Binding;
 
 use crate::Service;
@@ -37,13 +37,14 @@ impl Service {
         self.open_secret(endpoint.id, &current.sealed)
     }
 
-    /// Puts a new secret first, and returns it.
+    /// Puts a new secret first, and returns it; with a known idempotency key, that of the first time.
     pub async fn rotate_secret(
         &self,
         caller: Caller,
         application: &ApplicationRef,
         endpoint: &EndpointRef,
         input: RotationInput,
+        idempotency: Option<Idempotency>,
     ) -> Result<String, Error> {
         const GRACE: Duration = Duration::from_hours(24);
         const GRACE_MAX: Duration = Duration::from_hours(7 * 24);
@@ -64,14 +65,18 @@ impl Service {
             old_expires: now.plus(grace),
             secrets_max: self.limits().secrets_per_endpoint as u64,
             now,
+            idempotency,
         };
         let by_id = EndpointRef::Id(existing.id);
-        self.store()
+        let rotated = self
+            .store()
             .rotate_secret(existing.application, &by_id, rotation)
-            .await?;
+            .await?
+            .into_inner();
         self.engine()
             .changed(existing.application, Some(existing.key));
-        Ok(secret.to_text().to_string())
+        // A repeat answers the key of the first time, which only the sealed store has.
+        self.open_secret(existing.id, &rotated.secret)
     }
 
     /// Parses the secret given, or makes one of 32 random bytes.

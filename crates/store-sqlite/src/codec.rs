@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::{
-    ApplicationId, Channel, EndpointId, EndpointKey, EventType, MessageId, MessageKey, Phases, Tag,
-    Timestamp, Uid,
+    ApplicationId, Channel, EndpointId, EndpointKey, EventType, JobId, MessageId, MessageKey,
+    Phases, Tag, Timestamp, Uid,
 };
 use rusqlite::types::{FromSqlError, ValueRef};
 use rusqlite::{Error, Result, Row};
@@ -142,6 +142,10 @@ fn id_bits(row: &Row<'_>, column: usize) -> Result<u128> {
 
 pub(crate) fn application_id(row: &Row<'_>, column: usize) -> Result<ApplicationId> {
     id_bits(row, column).map(ApplicationId::from_bits)
+}
+
+pub(crate) fn job_id(row: &Row<'_>, column: usize) -> Result<JobId> {
+    id_bits(row, column).map(JobId::from_bits)
 }
 
 pub(crate) fn endpoint_id(row: &Row<'_>, column: usize) -> Result<EndpointId> {

@@ -94,6 +94,9 @@ impl Delivery {
             (DeliveryState::Canceled, Some(2)) => {
                 Ok(Effective::Canceled(CancelReason::EndpointDeleted))
             }
+            (DeliveryState::Canceled, Some(3)) => {
+                Ok(Effective::Canceled(CancelReason::PayloadExpunged))
+            }
             _ => Err(invalid("delivery")),
         }
     }
@@ -110,6 +113,7 @@ pub(crate) const fn cancel_code(reason: CancelReason) -> i64 {
     match reason {
         CancelReason::EndpointDisabled => 1,
         CancelReason::EndpointDeleted => 2,
+        CancelReason::PayloadExpunged => 3,
     }
 }
 
@@ -214,6 +218,50 @@ pub(crate) fn erase(connection: &Connection, message: i64, endpoint: i64) -> rus
         .prepare_cached("DELETE FROM delivery WHERE message = ?1 AND endpoint = ?2")?
         .execute([message, endpoint])
         .map(drop)
+}
+
+/// Cancels a delivery because its payload goes; says whether it was canceled already. A manual
+/// attempt goes back to what was before, unless that was itself pending.
+pub(crate) fn cancel(
+    connection: &Connection,
+    message: i64,
+    endpoint: i64,
+) -> rusqlite::Result<bool> {
+    let Some(mut row) = load(connection, message, endpoint)? else {
+        return Ok(false);
+    };
+    if row.effective()? != Effective::Pending {
+        settle(connection, message, endpoint)?;
+        return Ok(true);
+    }
+    match row.back.take() {
+        Some(Back::Nothing) => {
+            erase(connection, message, endpoint)?;
+            return Ok(false);
+        }
+        Some(Back::Ended(state)) => row.state = state,
+        Some(Back::Pending { .. }) | None => {
+            row.state = DeliveryState::Canceled;
+            row.reason = Some(cancel_code(CancelReason::PayloadExpunged));
+        }
+    }
+    update(connection, message, endpoint, &row)?;
+    Ok(false)
+}
+
+/// Writes down what a delivery already reads as.
+pub(crate) fn settle(connection: &Connection, message: i64, endpoint: i64) -> rusqlite::Result<()> {
+    let Some(mut row) = load(connection, message, endpoint)? else {
+        return Ok(());
+    };
+    (row.state, row.reason) = match row.effective()? {
+        Effective::None => return erase(connection, message, endpoint),
+        Effective::Pending => return Ok(()),
+        Effective::Fail(reason) => (DeliveryState::Fail, Some(fail_code(reason))),
+        Effective::Canceled(reason) => (DeliveryState::Canceled, Some(cancel_code(reason))),
+    };
+    row.back = None;
+    update(connection, message, endpoint, &row)
 }
 
 /// Says whether canceled deliveries of an endpoint still say pending.

@@ -9,7 +9,7 @@ use domain::{
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use store::{
     ApplicationRef, Endpoint, EndpointChange, EndpointRef, Error, NewEndpoint, Page, PageRequest,
-    Rotation, Routes, Sealed, SealedSecret, Write,
+    Rotated, Rotation, Routes, Sealed, SealedSecret, Write,
 };
 
 use crate::application;
@@ -481,10 +481,14 @@ pub(crate) fn rotate(
     application: ApplicationKey,
     endpoint: &EndpointRef,
     rotation: &Rotation,
-) -> Result<Endpoint, Fault> {
+) -> Result<Write<Rotated>, Fault> {
     let connection = tx.connection;
     let mut rotated = get(connection, application, endpoint)?;
     let key = rotated.key.0;
+    let idempotency = rotation.idempotency.as_ref();
+    if let Some(effect) = idempotency::effect(connection, idempotency, rotation.now)? {
+        return replayed_rotation(connection, rotated, &effect);
+    }
     connection
         .prepare_cached(
             "UPDATE endpoint_secret SET expires = min(coalesce(expires, ?2), ?2)
@@ -511,7 +515,34 @@ pub(crate) fn rotate(
     rotated.updated = rotation.now;
     write(connection, &rotated)?;
     application::raise_version(connection, application)?;
-    Ok(with_secrets(connection, rotated)?)
+    let number = last + 1;
+    let effect = [key.to_be_bytes(), number.to_be_bytes()].concat();
+    idempotency::remember_if(connection, idempotency, rotation.now, &effect)?;
+    Ok(Write::Done(Rotated {
+        endpoint: with_secrets(connection, rotated)?,
+        secret: rotation.secret.clone(),
+    }))
+}
+
+/// Reads the secret that an earlier rotation put first, whatever came after it.
+fn replayed_rotation(
+    connection: &Connection,
+    endpoint: Endpoint,
+    effect: &[u8],
+) -> Result<Write<Rotated>, Fault> {
+    let (key, number) = effect.split_at_checked(8).unwrap_or_default();
+    let (key, number) = (idempotency::row_key(key)?, idempotency::row_key(number)?);
+    let secret: Option<Vec<u8>> = connection
+        .prepare_cached("SELECT sealed FROM endpoint_secret WHERE endpoint = ?1 AND number = ?2")?
+        .query_row([key, number], |row| row.get(0))
+        .optional()?;
+    // Another endpoint may have the same uid by now.
+    let secret = secret.filter(|_| key == endpoint.key.0);
+    let secret = secret.ok_or(Error::NotFound("secret"))?;
+    Ok(Write::Replayed(Rotated {
+        endpoint,
+        secret: Sealed(secret),
+    }))
 }
 
 /// Erases what belongs to an endpoint and is not history; the last part of pruning it.

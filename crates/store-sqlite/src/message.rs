@@ -109,7 +109,7 @@ pub(crate) fn list(
 }
 
 /// Returns the keys between which, both excluded, all messages of the times asked for lie.
-fn ends(filter: &MessageFilter) -> (i64, i64) {
+pub(crate) fn ends(filter: &MessageFilter) -> (i64, i64) {
     let low = filter
         .after
         .map_or(i64::MIN, |after| MessageKey::first_at(after).0 - 1);

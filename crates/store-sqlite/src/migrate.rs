@@ -33,6 +33,10 @@ const MIGRATIONS: &[Migration] = &[
         version: 5,
         sql: include_str!("../migrations/0005_schemas_and_headers.sql"),
     },
+    Migration {
+        version: 6,
+        sql: include_str!("../migrations/0006_job.sql"),
+    },
 ];
 
 /// Applies what is missing, each migration in its own transaction.

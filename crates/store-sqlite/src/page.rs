@@ -12,6 +12,15 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
+    /// Walks a whole range from its beginning, for callers that count for themselves.
+    pub(crate) const fn ascending_from_start() -> Self {
+        Self {
+            limit: usize::MAX,
+            ascending: true,
+            backwards: false,
+        }
+    }
+
     pub(crate) fn of<C>(page: &PageRequest<C>) -> Self {
         let backwards = matches!(page.cursor, Some(Cursor::Before(_)));
         Self {

@@ -6,14 +6,14 @@
 
 use std::collections::BTreeSet;
 
-use domain::{EndpointKey, MessageKey, Timestamp};
+use domain::{EndpointKey, JobKey, MessageKey, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 use store::{IdempotencyKind, Prune, Pruned};
 
-use crate::delivery::{self, Effective};
+use crate::delivery;
 use crate::fault::Fault;
 use crate::writer::{Memory, Tx};
-use crate::{codec, endpoint, expand, line};
+use crate::{codec, endpoint, expand, job_step, line};
 
 /// Where housekeeping goes on. Forgetting it costs a walk from the beginning, nothing else.
 #[derive(Debug, Default)]
@@ -33,6 +33,7 @@ enum Phase {
     Payloads,
     History,
     Idempotency,
+    Jobs,
     Deleted,
 }
 
@@ -42,7 +43,8 @@ impl Phase {
             Self::Settle => Some(Self::Payloads),
             Self::Payloads => Some(Self::History),
             Self::History => Some(Self::Idempotency),
-            Self::Idempotency => Some(Self::Deleted),
+            Self::Idempotency => Some(Self::Jobs),
+            Self::Jobs => Some(Self::Deleted),
             Self::Deleted => None,
         }
     }
@@ -97,6 +99,7 @@ pub(crate) fn prune(tx: &mut Tx<'_>, prune: &Prune) -> Result<Pruned, Fault> {
                 work.erase_history(&mut pruner.history_key, cutoff.0)?
             }
             Phase::Idempotency => work.drop_keys()?,
+            Phase::Jobs => work.erase_jobs(prune.now.minus(prune.history))?,
             Phase::Deleted => work.erase_deleted()?,
         };
         if !done {
@@ -158,7 +161,7 @@ impl Work<'_> {
             self.spend(messages.len());
             self.pruned.deliveries += messages.len() as u64;
             for message in messages {
-                self.settle_one(message, endpoint)?;
+                delivery::settle(self.connection, message, endpoint)?;
             }
             if self.left == 0 {
                 return Ok(false);
@@ -173,32 +176,10 @@ impl Work<'_> {
         let done = messages.is_empty();
         self.spend(messages.len());
         for message in messages {
-            self.settle_one(message, endpoint)?;
+            delivery::settle(self.connection, message, endpoint)?;
             line::forget(self.connection, message, endpoint)?;
         }
         Ok(done)
-    }
-
-    fn settle_one(&self, message: i64, endpoint: i64) -> Result<(), Fault> {
-        let Some(mut row) = delivery::load(self.connection, message, endpoint)? else {
-            return Ok(());
-        };
-        (row.state, row.reason) = match row.effective()? {
-            Effective::None => {
-                return Ok(delivery::erase(self.connection, message, endpoint)?);
-            }
-            Effective::Pending => return Ok(()),
-            Effective::Fail(reason) => {
-                let code = delivery::fail_code(reason);
-                (domain::DeliveryState::Fail, Some(code))
-            }
-            Effective::Canceled(reason) => {
-                let code = delivery::cancel_code(reason);
-                (domain::DeliveryState::Canceled, Some(code))
-            }
-        };
-        row.back = None;
-        Ok(delivery::update(self.connection, message, endpoint, &row)?)
     }
 
     // ---- Payloads ----------------------------------------------------------------------------
@@ -373,6 +354,14 @@ impl Work<'_> {
         Ok(true)
     }
 
+    // ---- Jobs --------------------------------------------------------------------------------
+
+    fn erase_jobs(&mut self, before: Timestamp) -> Result<Done, Fault> {
+        let erased = job_step::erase_ended(self.connection, before, self.left)?;
+        self.spend(erased);
+        Ok(self.left > 0)
+    }
+
     // ---- Deleted endpoints and applications ----------------------------------------------------
 
     fn erase_deleted(&mut self) -> Result<Done, Fault> {
@@ -463,10 +452,36 @@ impl Work<'_> {
         if self.left == 0 {
             return Ok(false);
         }
+        if !self.erase_jobs_of(application)? {
+            return Ok(false);
+        }
         self.connection
             .prepare_cached("DELETE FROM application WHERE key = ?1")?
             .execute([application])?;
         Ok(true)
+    }
+
+    fn erase_jobs_of(&mut self, application: i64) -> Result<Done, Fault> {
+        let jobs = self.keys(
+            "SELECT key FROM job WHERE application = ?1 LIMIT ?2",
+            &[application],
+        )?;
+        for job in jobs {
+            let targets = self
+                .connection
+                .prepare_cached(
+                    "DELETE FROM job_target WHERE job = ?1 AND endpoint IN
+                        (SELECT endpoint FROM job_target WHERE job = ?1 LIMIT ?2)",
+                )?
+                .execute([job, self.left.cast_signed()])?;
+            self.spend(targets);
+            if self.left == 0 {
+                return Ok(false);
+            }
+            job_step::erase(self.connection, JobKey(job))?;
+            self.spend(1);
+        }
+        Ok(self.left > 0)
     }
 }
 

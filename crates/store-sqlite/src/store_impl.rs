@@ -4,24 +4,25 @@ use std::sync::PoisonError;
 
 use async_trait::async_trait;
 use domain::{
-    ApplicationId, ApplicationKey, AttemptId, EndpointId, EndpointKey, Epoch, EventType, MessageId,
-    MessageKey, OrganizationKey, ShardId, Timestamp,
+    ApplicationId, ApplicationKey, AttemptId, EndpointId, EndpointKey, Epoch, EventType, JobId,
+    JobKey, MessageId, MessageKey, OrganizationKey, ShardId, Timestamp,
 };
 use rusqlite::Connection;
 use store::{
     Appended, Application, ApplicationChange, ApplicationRef, AttemptCursor, AttemptFilter,
     AttemptRecord, AttemptRow, Backup, Claim, Claimed, DestinationDue, Endpoint, EndpointChange,
     EndpointMessage, EndpointMessageFilter, EndpointRef, EndpointStats, Error, EventTypeChange,
-    EventTypeRow, Expand, Expanded, GiveUp, MessageDestination, MessageFilter, MessageRef,
-    MessageRow, NewApplication, NewEndpoint, NewEventType, Page, PageRequest, Prune, Pruned,
-    Publish, Recorded, Resend, Resent, Rotation, Routes, Span, Stats, Store, UnfinishedFanOut,
-    Write,
+    EventTypeRow, Expand, Expanded, Expunged, GiveUp, Job, JobAction, JobFilter, JobStep,
+    JobStepped, MessageDestination, MessageFilter, MessageRef, MessageRow, NewApplication,
+    NewEndpoint, NewEventType, NewJob, Page, PageRequest, Preview, Previewed, Prune, Pruned,
+    Publish, Recorded, Resend, Resent, Rotated, Rotation, Routes, RunningJob, Span, Stats, Store,
+    UnfinishedFanOut, Write,
 };
 use tokio::sync::oneshot;
 
 use crate::{
     Backend, SqliteStore, append, application, attempt, backup, claim, endpoint, event_type,
-    expand, give_up, message, prune, record, resend, shard, statistics,
+    expand, expunge, give_up, job, job_step, message, prune, record, resend, shard, statistics,
 };
 
 #[async_trait]
@@ -184,7 +185,7 @@ impl Store for SqliteStore {
         application: ApplicationKey,
         endpoint: &EndpointRef,
         rotation: Rotation,
-    ) -> Result<Endpoint, Error> {
+    ) -> Result<Write<Rotated>, Error> {
         let endpoint = endpoint.clone();
         self.write(move |tx| endpoint::rotate(tx, application, &endpoint, &rotation))
             .await
@@ -331,6 +332,67 @@ impl Store for SqliteStore {
         self.write(move |tx| resend::resend(tx, &resend)).await
     }
 
+    async fn expunge_message(
+        &self,
+        application: ApplicationKey,
+        message: MessageId,
+        now: Timestamp,
+    ) -> Result<Expunged, Error> {
+        self.write(move |tx| expunge::message(tx, application, message, now))
+            .await
+    }
+
+    async fn expunge_attempt(&self, message: MessageId, attempt: AttemptId) -> Result<(), Error> {
+        self.write(move |tx| expunge::answer(tx, message, attempt))
+            .await
+    }
+
+    async fn create_job(&self, new: NewJob) -> Result<Write<Job>, Error> {
+        self.write(move |tx| job::create(tx, &new)).await
+    }
+
+    async fn job(&self, organization: OrganizationKey, job: JobId) -> Result<Option<Job>, Error> {
+        self.read(move |c, _| Ok(job::load(c, organization, job)?))
+            .await
+    }
+
+    async fn jobs(
+        &self,
+        organization: OrganizationKey,
+        filter: &JobFilter,
+        page: PageRequest<JobId>,
+    ) -> Result<Page<Job, JobId>, Error> {
+        let filter = filter.clone();
+        self.read(move |c, _| job::list(c, organization, &filter, &page))
+            .await
+    }
+
+    async fn change_job(
+        &self,
+        organization: OrganizationKey,
+        job: JobId,
+        action: JobAction,
+        now: Timestamp,
+    ) -> Result<Job, Error> {
+        self.write(move |tx| job::change(tx, organization, job, action, now))
+            .await
+    }
+
+    async fn running_jobs(
+        &self,
+        after: Option<JobKey>,
+        limit: u16,
+    ) -> Result<Vec<RunningJob>, Error> {
+        self.read(move |c, _| job::running(c, after, limit)).await
+    }
+
+    async fn step_job(&self, step: JobStep) -> Result<JobStepped, Error> {
+        self.write(move |tx| job_step::step(tx, &step)).await
+    }
+
+    async fn preview(&self, preview: Preview) -> Result<Previewed, Error> {
+        self.read(move |c, _| job_step::preview(c, &preview)).await
+    }
     async fn prune(&self, prune: Prune) -> Result<Pruned, Error> {
         self.write(move |tx| prune::prune(tx, &prune)).await
     }

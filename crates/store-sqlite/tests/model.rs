@@ -493,6 +493,7 @@ impl Pair {
             Operation::Rotate { endpoint, lives } => {
                 let named = EndpointRef::Id(self.endpoints[usize::from(endpoint)].id);
                 let rotation = Rotation {
+                    idempotency: None,
                     secret: Sealed(vec![lives]),
                     old_expires: self.now.plus(Duration::from_secs(u64::from(lives) * 60)),
                     secrets_max: 3,

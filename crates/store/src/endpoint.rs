@@ -156,6 +156,17 @@ pub struct Rotation {
     pub secrets_max: u64,
     /// Now.
     pub now: Timestamp,
+    /// The request's idempotency key.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// An endpoint whose secret was rotated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotated {
+    /// The endpoint as it is now.
+    pub endpoint: Endpoint,
+    /// The secret that this rotation put first.
+    pub secret: Sealed,
 }
 
 /// All that routing knows of an application, as of one version.

@@ -18,8 +18,10 @@ mod delivery;
 mod endpoint;
 mod error;
 mod event_type;
+mod expunge;
 mod housekeeping;
 mod idempotency;
+mod job;
 mod key;
 mod message;
 #[cfg(any(test, feature = "testing"))]
@@ -35,12 +37,18 @@ pub use delivery::{
     EndpointMessage, EndpointMessageFilter, GiveUp, MessageDestination, Resend, Resent,
 };
 pub use endpoint::{
-    Endpoint, EndpointChange, EndpointRef, NewEndpoint, Rotation, Routes, Sealed, SealedSecret,
+    Endpoint, EndpointChange, EndpointRef, NewEndpoint, Rotated, Rotation, Routes, Sealed,
+    SealedSecret,
 };
 pub use error::Error;
 pub use event_type::{EventTypeChange, EventTypeRow, NewEventType};
+pub use expunge::Expunged;
 pub use housekeeping::{Backup, Prune, Pruned, Stats};
 pub use idempotency::{Idempotency, IdempotencyKind, Write};
+pub use job::{
+    Job, JobAction, JobCriteria, JobFilter, JobKind, JobState, JobStep, JobStepped, NewJob,
+    Preview, Previewed, ReplayOf, RunningJob,
+};
 pub use key::{
     ApiKeyChange, ApiKeyRow, Capabilities, Capability, KeyQuota, KeyStore, NewApiKey,
     PortalSession, Scope,
@@ -302,12 +310,14 @@ pub trait Store: KeyStore {
     ///
     /// - An earlier secret never lives longer than it did before the rotation.
     /// - `Limit` when more than `secrets_max` would be live at once.
+    /// - A known idempotency key changes nothing and answers the secret of the first time, or
+    ///   `NotFound` once that is gone.
     async fn rotate_secret(
         &self,
         application: ApplicationKey,
         endpoint: &EndpointRef,
         rotation: Rotation,
-    ) -> Result<Endpoint, Error>;
+    ) -> Result<Write<Rotated>, Error>;
 
     // ---- Event types ----------------------------------------------------------------------
 
@@ -455,6 +465,94 @@ pub trait Store: KeyStore {
     /// - A payload that is erased answers `PayloadGone`, a disabled endpoint `EndpointDisabled`.
     /// - Asking again before the attempt was made changes nothing.
     async fn resend(&self, resend: Resend) -> Result<Resent, Error>;
+
+    /// Erases the payload of a message, whatever its time.
+    ///
+    /// # Contract
+    ///
+    /// - Deliveries that are unfinished are canceled, a pending fan-out makes no more of them, and
+    ///   what waited in line behind them goes on.
+    /// - Nothing can be resent or replayed afterwards, and asking again changes nothing.
+    /// - `NotFound` when the application has no such message.
+    async fn expunge_message(
+        &self,
+        application: ApplicationKey,
+        message: MessageId,
+        now: Timestamp,
+    ) -> Result<Expunged, Error>;
+
+    /// Erases the part of the answer that is kept with an attempt; `NotFound` without one.
+    async fn expunge_attempt(
+        &self,
+        message: MessageId,
+        attempt: domain::AttemptId,
+    ) -> Result<(), Error>;
+
+    // ---- Jobs -----------------------------------------------------------------------------
+
+    /// Creates a job; one without endpoints goes through the application's messages once.
+    ///
+    /// # Contract
+    ///
+    /// - `NotFound` without the application, `Limit` when `jobs_max` of it are not ended.
+    /// - A known idempotency key answers `Write::Replayed` with the job as it is now.
+    async fn create_job(&self, new: NewJob) -> Result<Write<Job>, Error>;
+
+    /// Reads one job of an organization; one of a deleted application is gone.
+    async fn job(
+        &self,
+        organization: OrganizationKey,
+        job: domain::JobId,
+    ) -> Result<Option<Job>, Error>;
+
+    /// Lists jobs by id; those of deleted applications are left out.
+    ///
+    /// # Contract
+    ///
+    /// - Examines at most [`ROWS_EXAMINED_MAX`] rows, as [`Store::messages`] does.
+    async fn jobs(
+        &self,
+        organization: OrganizationKey,
+        filter: &JobFilter,
+        page: PageRequest<domain::JobId>,
+    ) -> Result<Page<Job, domain::JobId>, Error>;
+
+    /// Pauses, resumes or cancels a job; what does not apply changes nothing.
+    ///
+    /// # Contract
+    ///
+    /// - No step does anything once this has returned, unless the job is running.
+    /// - `NotFound` when the organization has no such job.
+    async fn change_job(
+        &self,
+        organization: OrganizationKey,
+        job: domain::JobId,
+        action: JobAction,
+        now: Timestamp,
+    ) -> Result<Job, Error>;
+
+    /// Lists jobs that are running, by key, starting after `after`.
+    async fn running_jobs(
+        &self,
+        after: Option<domain::JobKey>,
+        limit: u16,
+    ) -> Result<Vec<RunningJob>, Error>;
+
+    /// Makes one step of a job, for the first of its targets after `after`, or the first of all.
+    ///
+    /// # Contract
+    ///
+    /// - What is done and how far the target is are one transaction: nothing is done twice, and
+    ///   nothing is left out.
+    /// - What a replay is about becomes a delivery that is due, with its whole schedule before it
+    ///   and its attempts counted on; a delivery that waits for an attempt stays as it is.
+    /// - An endpoint that is disabled or deleted is passed over.
+    /// - Does nothing for an endpoint that has `busy` deliveries due.
+    /// - The job is finished when its last target is.
+    async fn step_job(&self, step: JobStep) -> Result<JobStepped, Error>;
+
+    /// Counts what a replay would make due at one endpoint, as far as it looks.
+    async fn preview(&self, preview: Preview) -> Result<Previewed, Error>;
 
     // ---- Housekeeping ---------------------------------------------------------------------
 

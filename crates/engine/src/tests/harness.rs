@@ -259,7 +259,7 @@ pub(crate) struct World {
     pub(crate) vault: Arc<Vault>,
     pub(crate) organization: OrganizationKey,
     pub(crate) application: Application,
-    entropy: Arc<SeededEntropy>,
+    pub(crate) entropy: Arc<SeededEntropy>,
     ids: Arc<Ids>,
     pub(crate) config: EngineConfig,
     running: Option<Running>,
@@ -430,6 +430,7 @@ impl World {
             },
         };
         PublishRequest {
+            endpoint: None,
             organization: self.organization,
             only: None,
             application: ApplicationRef::Id(self.application.id),

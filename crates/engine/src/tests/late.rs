@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::{
     ApiKeyId, ApplicationId, ApplicationKey, AttemptId, EndpointId, EndpointKey, Epoch, EventType,
-    MessageId, MessageKey, OrganizationId, OrganizationKey, ShardId, Timestamp,
+    JobId, JobKey, MessageId, MessageKey, OrganizationId, OrganizationKey, ShardId, Timestamp,
 };
 use env::Entropy as _;
 use env::testing::SeededEntropy;
@@ -16,10 +16,11 @@ use store::{
     ApiKeyChange, ApiKeyRow, Appended, Application, ApplicationChange, ApplicationRef,
     AttemptCursor, AttemptFilter, AttemptRecord, AttemptRow, Backup, Claim, Claimed,
     DestinationDue, Endpoint, EndpointChange, EndpointMessage, EndpointMessageFilter, EndpointRef,
-    EndpointStats, Error, EventTypeChange, EventTypeRow, Expand, Expanded, GiveUp, KeyStore,
-    MessageDestination, MessageFilter, MessageRef, MessageRow, NewApiKey, NewApplication,
-    NewEndpoint, NewEventType, Page, PageRequest, PortalSession, Prune, Pruned, Publish, Recorded,
-    Resend, Resent, Rotation, Routes, Span, Stats, Store, UnfinishedFanOut, Write,
+    EndpointStats, Error, EventTypeChange, EventTypeRow, Expand, Expanded, Expunged, GiveUp, Job,
+    JobAction, JobFilter, JobStep, JobStepped, KeyStore, MessageDestination, MessageFilter,
+    MessageRef, MessageRow, NewApiKey, NewApplication, NewEndpoint, NewEventType, NewJob, Page,
+    PageRequest, PortalSession, Preview, Previewed, Prune, Pruned, Publish, Recorded, Resend,
+    Resent, Rotated, Rotation, Routes, RunningJob, Span, Stats, Store, UnfinishedFanOut, Write,
 };
 
 use super::harness::memory;
@@ -177,7 +178,7 @@ late! {
     write delete_endpoint(application: ApplicationKey, endpoint: &EndpointRef, now: Timestamp)
         -> Endpoint;
     write rotate_secret(application: ApplicationKey, endpoint: &EndpointRef, rotation: Rotation)
-        -> Endpoint;
+        -> Write<Rotated>;
     read enforced_event_types(organization: OrganizationKey) -> Vec<EventType>;
     write create_event_type(new: NewEventType) -> Write<EventTypeRow>;
     read event_type(organization: OrganizationKey, name: &EventType) -> Option<EventTypeRow>;
@@ -221,7 +222,22 @@ late! {
     ) -> Page<AttemptRow, AttemptCursor>;
     read attempt(message: MessageId, attempt: AttemptId) -> Option<AttemptRow>;
     write resend(resend: Resend) -> Resent;
-    write prune(prune: Prune) -> Pruned;
+    write expunge_message(application: ApplicationKey, message: MessageId, now: Timestamp)
+        -> Expunged;
+    write expunge_attempt(message: MessageId, attempt: AttemptId) -> ();
+    write create_job(new: NewJob) -> Write<Job>;
+    read job(organization: OrganizationKey, job: JobId) -> Option<Job>;
+    read jobs(organization: OrganizationKey, filter: &JobFilter, page: PageRequest<JobId>)
+        -> Page<Job, JobId>;
+    write change_job(
+        organization: OrganizationKey,
+        job: JobId,
+        action: JobAction,
+        now: Timestamp
+    ) -> Job;
+    read running_jobs(after: Option<JobKey>, limit: u16) -> Vec<RunningJob>;
+    write step_job(step: JobStep) -> JobStepped;
+    read preview(preview: Preview) -> Previewed;    write prune(prune: Prune) -> Pruned;
     read backup(backup: Backup) -> ();
     write check_writable(now: Timestamp) -> ();
     read stats() -> Stats;

@@ -253,6 +253,7 @@ pub async fn every_change_raises_the_routing_version(store: &dyn Store) {
     world.change(&endpoint, EndpointChange::default()).await;
     versions.push(world.version);
     let rotation = Rotation {
+        idempotency: None,
         secret: Sealed(vec![2]),
         old_expires: world.after(60),
         secrets_max: 5,
@@ -409,6 +410,7 @@ pub async fn a_rotated_secret_lives_no_longer_than_before(store: &dyn Store) {
     for (secret, old_lives) in [(2, 100), (3, 900), (4, 20)] {
         world.wait(10);
         let rotation = Rotation {
+            idempotency: None,
             secret: Sealed(vec![secret]),
             old_expires: world.after(old_lives),
             secrets_max: 5,
@@ -417,7 +419,9 @@ pub async fn a_rotated_secret_lives_no_longer_than_before(store: &dyn Store) {
         let endpoint = store
             .rotate_secret(world.application.key, &named, rotation)
             .await
-            .unwrap();
+            .unwrap()
+            .into_inner()
+            .endpoint;
         let secrets = endpoint.secrets.iter().map(|secret| {
             let end = secret.expires.map(|end| end.since(world.now).as_secs());
             (secret.sealed.0.clone(), end)
@@ -448,6 +452,7 @@ pub async fn a_rotation_beyond_the_limit_is_refused(store: &dyn Store) {
     let endpoint = world.endpoint().await;
     let named = EndpointRef::Id(endpoint.id);
     let rotation = |world: &World<'_>, old_lives| Rotation {
+        idempotency: None,
         secret: Sealed(vec![2]),
         old_expires: world.after(old_lives),
         secrets_max: 2,
@@ -469,5 +474,41 @@ pub async fn a_rotation_beyond_the_limit_is_refused(store: &dyn Store) {
     assert_eq!(read.secrets[1].expires, Some(world.after(60)));
     world.wait(60);
     let rotated = rotate(rotation(&world, 0)).await.unwrap();
+    let rotated = rotated.into_inner().endpoint;
     assert_eq!(rotated.secrets.len(), 1, "the old ones are gone at once");
+}
+
+/// The secret of the first time, also when another came after it.
+pub async fn a_repeated_rotation_answers_the_secret_of_the_first_time(store: &dyn Store) {
+    let mut world = World::new(store).await;
+    let endpoint = world.endpoint().await;
+    let named = EndpointRef::Id(endpoint.id);
+    let application = world.application.key;
+    let rotation = |world: &World<'_>, secret, idempotency| Rotation {
+        secret: Sealed(vec![secret]),
+        old_expires: world.after(100),
+        secrets_max: 5,
+        now: world.now,
+        idempotency,
+    };
+    let rotate = |rotation| store.rotate_secret(application, &named, rotation);
+    let first = rotate(rotation(&world, 7, Some(key(1, 1)))).await.unwrap();
+    assert!(matches!(first, Write::Done(_)), "{first:?}");
+    rotate(rotation(&world, 8, None)).await.unwrap();
+
+    let again = rotate(rotation(&world, 9, Some(key(1, 1)))).await.unwrap();
+
+    let Write::Replayed(again) = again else {
+        panic!("{again:?}");
+    };
+    assert_eq!(again.secret, Sealed(vec![7]));
+    let now = store.endpoint(application, &named).await.unwrap().unwrap();
+    assert_eq!(again.endpoint, now);
+    assert_eq!(now.secrets.len(), 3);
+    let other = rotate(rotation(&world, 9, Some(key(1, 2)))).await;
+    assert_eq!(other, Err(Error::KeyReused));
+    world.wait(101);
+    rotate(rotation(&world, 10, None)).await.unwrap();
+    let gone = rotate(rotation(&world, 9, Some(key(1, 1)))).await;
+    assert_eq!(gone, Err(Error::NotFound("secret")));
 }

@@ -14,6 +14,7 @@
 pub mod endpoint_log;
 pub mod endpoints;
 pub mod housekeeping;
+pub mod jobs;
 pub mod keys;
 pub mod lists;
 pub mod names;
@@ -130,6 +131,7 @@ macro_rules! store_conformance {
                 disabling_reads_as_canceled_at_once,
                 a_rotated_secret_lives_no_longer_than_before,
                 a_rotation_beyond_the_limit_is_refused,
+                a_repeated_rotation_answers_the_secret_of_the_first_time,
             }
             lists {
                 a_message_is_found_by_id_and_event_id_in_its_application_only,
@@ -159,6 +161,26 @@ macro_rules! store_conformance {
                 what_is_given_up_lets_the_next_in_line_go,
                 messages_of_a_key_are_expanded_in_order,
                 what_waits_in_line_is_unfinished,
+            }
+            jobs {
+                a_job_reads_back_as_created,
+                a_limit_and_a_missing_application_refuse_a_job,
+                a_repeated_creation_answers_the_job_as_it_is,
+                jobs_are_listed_by_id_and_filtered,
+                a_job_is_paused_resumed_and_canceled,
+                a_replay_makes_due_what_ended_as_asked,
+                a_replayed_delivery_has_its_whole_schedule_before_it,
+                a_replay_is_about_what_its_criteria_fit,
+                a_replay_of_what_is_missing_follows_the_subscription,
+                a_job_goes_on_where_it_was,
+                a_preview_is_bounded_and_changes_nothing,
+                a_job_waits_for_a_busy_endpoint_and_passes_over_a_closed_one,
+                an_expunged_payload_is_gone_and_its_deliveries_are_canceled,
+                an_expunged_head_of_a_line_lets_the_next_one_go,
+                an_expunged_wide_message_is_expanded_no_further,
+                an_expunged_answer_is_gone,
+                a_purge_erases_the_payloads_of_an_application,
+                old_jobs_are_erased,
             }
             housekeeping {
                 an_expired_payload_is_erased_once_its_deliveries_are_finished,
@@ -208,6 +230,7 @@ mod tests {
             include_str!("endpoints.rs"),
             include_str!("housekeeping.rs"),
             include_str!("keys.rs"),
+            include_str!("jobs.rs"),
             include_str!("lists.rs"),
             include_str!("names.rs"),
             include_str!("order.rs"),

@@ -10,7 +10,7 @@ use super::{Effect, State, StoredApplication};
 use crate::{
     Application, ApplicationChange, ApplicationRef, Endpoint, EndpointChange, EndpointRef, Error,
     EventTypeChange, EventTypeRow, NewApplication, NewEndpoint, NewEventType, Page, PageRequest,
-    Rotation, Routes, SealedSecret, Write,
+    Rotated, Rotation, Routes, SealedSecret, Write,
 };
 
 fn set<T: Clone>(field: &mut T, new: Option<&T>) {
@@ -374,8 +374,17 @@ impl State {
         application: ApplicationKey,
         endpoint: &EndpointRef,
         rotation: &Rotation,
-    ) -> Result<Endpoint, Error> {
+    ) -> Result<Write<Rotated>, Error> {
         let mut rotated = self.endpoint_copy(application, endpoint)?;
+        let idempotency = rotation.idempotency.as_ref();
+        if let Some(Effect::Rotation(of, secret)) = self.effect(idempotency, rotation.now)? {
+            let is_there = rotated.secrets.iter().any(|one| one.sealed == secret);
+            if of != rotated.key || !is_there {
+                return Err(Error::NotFound("secret"));
+            }
+            let endpoint = rotated;
+            return Ok(Write::Replayed(Rotated { endpoint, secret }));
+        }
         for secret in &mut rotated.secrets {
             let end = secret.expires.unwrap_or(rotation.old_expires);
             secret.expires = Some(end.min(rotation.old_expires));
@@ -395,7 +404,13 @@ impl State {
         };
         rotated.secrets.insert(0, current);
         rotated.updated = rotation.now;
-        Ok(self.put_endpoint(rotated))
+        let secret = rotation.secret.clone();
+        let effect = Effect::Rotation(rotated.key, secret.clone());
+        self.remember(idempotency, rotation.now, effect);
+        Ok(Write::Done(Rotated {
+            endpoint: self.put_endpoint(rotated),
+            secret,
+        }))
     }
 
     // ---- Event types -------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 //! all, where a backend may get by with changing one row. What callers see must be the same.
 
 mod admin;
+mod jobs;
 mod keys;
 mod line;
 mod lists;
@@ -17,19 +18,22 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use domain::{
     ApiKeyId, ApplicationId, ApplicationKey, AttemptId, AttemptNumber, CancelReason, EndpointId,
-    EndpointKey, Epoch, EventType, FailReason, MessageId, MessageKey, OrderingKey, OrganizationId,
-    OrganizationKey, ShardId, Timestamp, UrlKey,
+    EndpointKey, Epoch, EventType, FailReason, JobId, JobKey, MessageId, MessageKey, OrderingKey,
+    OrganizationId, OrganizationKey, ShardId, Timestamp, UrlKey,
 };
 
 use crate::{
     ApiKeyRow, Appended, Application, ApplicationChange, ApplicationRef, AttemptCursor,
     AttemptFilter, AttemptRecord, AttemptRow, Backup, Claim, Claimed, DestinationDue, Endpoint,
     EndpointChange, EndpointMessage, EndpointMessageFilter, EndpointRef, EndpointStats, Error,
-    EventTypeChange, EventTypeRow, Expand, Expanded, GiveUp, Idempotency, MessageDestination,
-    MessageFilter, MessageRef, MessageRow, NewApplication, NewEndpoint, NewEventType, Page,
-    PageRequest, Prune, Pruned, Publish, PublishedMessage, Recorded, Resend, Resent, Rotation,
-    Routes, Span, Stats, Store, UnfinishedFanOut, Write,
+    EventTypeChange, EventTypeRow, Expand, Expanded, Expunged, GiveUp, Idempotency, Job, JobAction,
+    JobFilter, JobStep, JobStepped, MessageDestination, MessageFilter, MessageRef, MessageRow,
+    NewApplication, NewEndpoint, NewEventType, NewJob, Page, PageRequest, Preview, Previewed,
+    Prune, Pruned, Publish, PublishedMessage, Recorded, Resend, Resent, Rotated, Rotation, Routes,
+    RunningJob, Sealed, Span, Stats, Store, UnfinishedFanOut, Write,
 };
+
+use jobs::StoredJob;
 
 /// A store in memory.
 #[derive(Debug, Default)]
@@ -80,6 +84,8 @@ struct State {
     fan_outs: BTreeMap<MessageKey, FanOut>,
     /// Unfinished deliveries with an ordering key, the head first.
     lines: BTreeMap<(EndpointKey, OrderingKey), Vec<MessageKey>>,
+    jobs: BTreeMap<JobKey, StoredJob>,
+    last_job: i64,
     idempotency: BTreeMap<IdempotencyKey, ([u8; 16], Effect)>,
 }
 
@@ -147,6 +153,9 @@ enum Effect {
     Endpoint(EndpointKey),
     EventType(EventType),
     ApiKey(ApiKeyId),
+    Job(JobKey),
+    /// The endpoint and its new secret.
+    Rotation(EndpointKey, Sealed),
     Resent,
 }
 
@@ -367,7 +376,7 @@ impl Store for Model {
         application: ApplicationKey,
         endpoint: &EndpointRef,
         rotation: Rotation,
-    ) -> Result<Endpoint, Error> {
+    ) -> Result<Write<Rotated>, Error> {
         self.write(|state| state.rotate_secret(application, endpoint, &rotation))
     }
 
@@ -505,6 +514,61 @@ impl Store for Model {
         self.write(|state| state.resend(&resend))
     }
 
+    async fn expunge_message(
+        &self,
+        application: ApplicationKey,
+        message: MessageId,
+        now: Timestamp,
+    ) -> Result<Expunged, Error> {
+        self.write(|state| state.expunge_message(application, message, now))
+    }
+
+    async fn expunge_attempt(&self, message: MessageId, attempt: AttemptId) -> Result<(), Error> {
+        self.write(|state| state.expunge_attempt(message, attempt))
+    }
+
+    async fn create_job(&self, new: NewJob) -> Result<Write<Job>, Error> {
+        self.write(|state| state.create_job(&new))
+    }
+
+    async fn job(&self, organization: OrganizationKey, job: JobId) -> Result<Option<Job>, Error> {
+        Ok(self.state().find_job(organization, job))
+    }
+
+    async fn jobs(
+        &self,
+        organization: OrganizationKey,
+        filter: &JobFilter,
+        page: PageRequest<JobId>,
+    ) -> Result<Page<Job, JobId>, Error> {
+        Ok(self.state().list_jobs(organization, filter, &page))
+    }
+
+    async fn change_job(
+        &self,
+        organization: OrganizationKey,
+        job: JobId,
+        action: JobAction,
+        now: Timestamp,
+    ) -> Result<Job, Error> {
+        self.write(|state| state.change_job(organization, job, action, now))
+    }
+
+    async fn running_jobs(
+        &self,
+        after: Option<JobKey>,
+        limit: u16,
+    ) -> Result<Vec<RunningJob>, Error> {
+        Ok(self.state().running_jobs(after, limit))
+    }
+
+    async fn step_job(&self, step: JobStep) -> Result<JobStepped, Error> {
+        self.write(|state| Ok(state.step_job(&step)))
+    }
+
+    async fn preview(&self, preview: Preview) -> Result<Previewed, Error> {
+        Ok(self.state().preview(&preview))
+    }
     async fn prune(&self, prune: Prune) -> Result<Pruned, Error> {
         self.write(|state| Ok(state.prune(&prune)))
     }

@@ -29,6 +29,8 @@ impl State {
                 .retain(|(of, bucket, _), _| *of != kind.code() || *bucket >= oldest_kept);
         }
         pruned.idempotency = (keys - self.idempotency.len()) as u64;
+        let before = prune.now.minus(prune.history);
+        self.jobs.retain(|_, job| !job.is_history(before));
         self.erase_deleted();
         pruned
     }
@@ -79,6 +81,8 @@ impl State {
             .collect();
         self.applications
             .retain(|key, _| !applications.contains(key));
+        self.jobs
+            .retain(|_, job| !applications.contains(&job.application()));
         let messages: Vec<MessageKey> = self
             .messages
             .iter()
