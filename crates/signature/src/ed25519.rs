@@ -176,7 +176,7 @@ const SMALL_ORDER_Y: [[u64; 4]; 5] = [
 
 /// Says whether a public key is of small order, or spells its y coordinate as a number that is not
 /// reduced (so that two texts would name one key).
-fn is_weak(key: &[u8; PUBLIC_LEN]) -> bool {
+pub(crate) fn is_weak(key: &[u8; PUBLIC_LEN]) -> bool {
     let mut y = [0; 4];
     for (limb, bytes) in y.iter_mut().zip(key.as_chunks::<8>().0) {
         *limb = u64::from_le_bytes(*bytes);

@@ -7,6 +7,7 @@
 //!
 //! - [`Signer`] holds an endpoint's keys ready for use and writes the header.
 //! - [`Verifier`] decides about a request; [`Refused`] says in plain words why not.
+//! - [`scheme`] verifies what other senders sign in ways of their own.
 //!
 //! What this crate relies on: the caller gives the body's raw bytes, before any decoding, and the
 //! headers as they came. What it does not do: it reads no clock, draws no random bytes, knows no
@@ -15,6 +16,7 @@
 
 mod ed25519;
 mod id;
+pub mod scheme;
 mod secret;
 mod sign;
 mod verify;
