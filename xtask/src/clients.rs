@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::process::{program, root, target};
+use crate::process::{cargo, program, root, target};
 
 /// Where the tests find the installed clients.
 pub(crate) struct Clients {
@@ -18,6 +18,8 @@ pub(crate) struct Clients {
     pub(crate) python: PathBuf,
     /// A `node_modules` folder with `svix` and `standardwebhooks`.
     pub(crate) node_modules: PathBuf,
+    /// A program that calls everything with the Rust client.
+    pub(crate) rust: PathBuf,
 }
 
 /// Installs whatever is missing.
@@ -28,6 +30,7 @@ pub(crate) fn install() -> Result<Clients> {
     Ok(Clients {
         python: python(&pins, &home.join("python"))?,
         node_modules: node(&pins, &home.join("node"))?,
+        rust: rust(&pins.join("rust"), &home.join("rust"))?,
     })
 }
 
@@ -122,6 +125,15 @@ fn node(pins: &Path, home: &Path) -> Result<PathBuf> {
     );
     stamp.write()?;
     Ok(modules)
+}
+
+/// Builds the project of the Rust client, which is none of the workspace's.
+fn rust(project: &Path, home: &Path) -> Result<PathBuf> {
+    cargo(&["build", "--quiet", "--locked"])
+        .within(project)
+        .env("CARGO_TARGET_DIR", home)
+        .run()?;
+    Ok(home.join("debug").join("posthaste-test-client"))
 }
 
 /// What was installed last, kept beside it: the pinning files, word for word.

@@ -43,6 +43,7 @@ pub(crate) fn test(args: &[String]) -> Result<()> {
         .env("POSTHASTE_CRASHLAB", tools.join("crashlab"))
         .env("POSTHASTE_TEST_PYTHON", clients.python)
         .env("POSTHASTE_TEST_NODE_MODULES", clients.node_modules)
+        .env("POSTHASTE_TEST_RUST_CLIENT", clients.rust)
         .watch(|line| summary.look(line))?;
     println!("\n{summary}");
     if !passed || summary.failed > 0 {

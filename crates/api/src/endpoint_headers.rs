@@ -39,8 +39,22 @@ struct EndpointHeadersIn {
 
 /// Headers to set, or to remove where the value is null.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 struct EndpointHeadersPatchIn {
     headers: BTreeMap<String, Option<String>>,
+    /// Names of headers to remove, as newer clients give them
+    #[serde(default)]
+    delete_headers: Vec<String>,
+}
+
+impl EndpointHeadersPatchIn {
+    fn into_patch(self) -> BTreeMap<String, Option<String>> {
+        let mut headers = self.headers;
+        for name in self.delete_headers {
+            headers.entry(name).or_insert(None);
+        }
+        headers
+    }
 }
 
 /// The headers of an endpoint, as far as they are shown.
@@ -87,7 +101,7 @@ async fn patch(
     body: Body<EndpointHeadersPatchIn>,
 ) -> Result<NoContent, ApiError> {
     let (application, endpoint) = path.parse()?;
-    let EndpointHeadersPatchIn { headers } = body.parse()?;
+    let headers = body.parse::<EndpointHeadersPatchIn>()?.into_patch();
     service
         .patch_endpoint_headers(access.caller, &application, &endpoint, headers)
         .await?;

@@ -234,7 +234,7 @@ pub(crate) struct EndpointCommon {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_concurrency: Option<u16>,
     /// It gets `svix-` headers beside the `webhook-` ones
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     svix_headers: bool,
     created_at: String,
     updated_at: String,

@@ -117,7 +117,7 @@ struct EventTypeOut {
     #[schemars(with = "Option<SchemasSchema>")]
     schemas: Option<Box<RawValue>>,
     /// Messages that do not match a schema are refused
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     enforce_schema: bool,
     created_at: String,
     updated_at: String,

@@ -24,7 +24,7 @@ pub(crate) fn routes() -> ApiRouter<Service> {
         "v1.key.create",
         "Create an API key, whose token is shown once",
     );
-    let expire_docs = DOCS.post("v1.key.expire", "Let an API key end now or in a while");
+    let expire_docs = DOCS.post_or_empty("v1.key.expire", "Let an API key end now or in a while");
     ApiRouter::new()
         .api_route(
             "/api/v1/key",

@@ -18,15 +18,15 @@ use crate::openapi::Docs;
 const DOCS: Docs = Docs("Authentication");
 
 pub(crate) fn routes() -> ApiRouter<Service> {
-    let access_docs = DOCS.post(
+    let access_docs = DOCS.post_or_empty(
         "v1.authentication.app-portal-access",
         "Get a link and a token for an application's portal",
     );
-    let dashboard_docs = DOCS.post(
+    let dashboard_docs = DOCS.post_or_empty(
         "v1.authentication.dashboard-access",
         "Get a link and a token for an application's portal, as older clients ask",
     );
-    let expire_docs = DOCS.post(
+    let expire_docs = DOCS.post_or_empty(
         "v1.authentication.expire-all",
         "Let an application's portal tokens end",
     );
@@ -153,7 +153,11 @@ async fn expire_all(
     Ok(NoContent)
 }
 
-async fn logout(State(service): State<Service>, access: Access) -> Result<NoContent, ApiError> {
+async fn logout(
+    State(service): State<Service>,
+    access: Access,
+    _body: NoBody,
+) -> Result<NoContent, ApiError> {
     service.logout(access.caller).await?;
     Ok(NoContent)
 }

@@ -75,21 +75,25 @@ export async function invalid(call, field, what) {
   ok(what);
 }
 
-/** Everything of a list, page by page, as a program of a user's would read it. */
+/** Everything of a list, page by page, as a program of a user's would read it; the page before the
+ * second one is the first. */
 export async function allPages(fetch) {
-  const found = [];
-  let iterator;
-  for (let pages = 0; pages < 100; pages += 1) {
-    const page = await fetch(iterator);
-    found.push(...page.data);
-    if (page.done) {
-      return found;
-    }
-    holds(isText(page.iterator), "a page that is not the last has an iterator");
-    iterator = page.iterator;
+  const pages = [await fetch(undefined)];
+  while (!pages.at(-1).done) {
+    holds(isText(pages.at(-1).iterator), "a page that is not the last has an iterator");
+    holds(pages.length < 100, "a list ends");
+    pages.push(await fetch(pages.at(-1).iterator));
   }
-  return fail("a list ends");
+  if (pages.length > 1 && pages[1].data.length > 0) {
+    const back = await fetch(pages[1].prevIterator);
+    same(back.data, pages[0].data, "the page before the second is the first");
+  }
+  return pages.flatMap((page) => page.data);
 }
+
+export const ids = (items) => items.map((item) => item.id);
+export const sorted = (items) => [...items].sort();
+export const [SUCCESS, PENDING, FAIL] = [0, 1, 2];
 
 const PATIENCE_MS = 15_000; // Deliveries take milliseconds on a machine that is not overloaded.
 
@@ -104,6 +108,45 @@ export async function eventually(look, what) {
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   return fail(`${what}: not within ${PATIENCE_MS} ms`);
+}
+
+/** A client, a receiver that answers 200 (and 500 below /status/500), and an application. */
+export class World {
+  static async create(Svix, url, token, receiver) {
+    const world = new World();
+    // Without retries, so that a 500 is seen as one.
+    world.client = (key) => new Svix(key, { serverUrl: url, retryScheduleInMs: [] });
+    world.svix = world.client(token);
+    world.receiver = receiver.replace(/\/+$/, "");
+    world.app = `js-${crypto.randomUUID().slice(0, 12)}`;
+    await world.svix.application.create({ name: "A world", uid: world.app });
+    return world;
+  }
+
+  endpoint(path, rest = {}) {
+    return this.svix.endpoint.create(this.app, { url: `${this.receiver}${path}`, ...rest });
+  }
+
+  publish(eventType, number = 1, rest = {}) {
+    const message = { eventType, payload: { number }, ...rest };
+    return this.svix.message.create(this.app, message, { withContent: true });
+  }
+
+  /** The attempts of a message, once there are that many. */
+  attempts(message, count) {
+    return eventually(async () => {
+      const { data } = await this.svix.messageAttempt.listByMsg(this.app, message);
+      return data.length >= count && data;
+    }, `${count} attempts of ${message}`);
+  }
+
+  /** A background task, once it is no longer running. */
+  finished(task) {
+    return eventually(async () => {
+      const found = await this.svix.backgroundTask.get(task.id);
+      return found.status !== "running" && found;
+    }, `the end of ${task.id}`);
+  }
 }
 
 /** The arguments, of which there must be this many. */

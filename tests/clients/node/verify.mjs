@@ -5,6 +5,7 @@
 // where there is none. Every delivery must be accepted by all verifiers, and every forgery made
 // from it be refused.
 
+import { createHash, createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
 
 import { args, fail, load, ok } from "./check.mjs";
@@ -24,47 +25,76 @@ const [ID, TIME, SIGNATURE] = ["webhook-id", "webhook-timestamp", "webhook-signa
 
 /** What somebody without the secret could send instead, each with its name. */
 function forgeries(secret, body, headers) {
-  const but = (name, value) => {
-    const changed = { ...headers, [name]: value };
-    if (value === undefined) {
-      delete changed[name];
-    }
-    return changed;
+  const but = (changes) => {
+    const changed = { ...headers, ...changes };
+    return Object.fromEntries(Object.entries(changed).filter(([, value]) => value !== undefined));
   };
   const signature = headers[SIGNATURE];
   const at = Number(headers[TIME]);
+  const name = headers[ID];
   const last = body.length - 1;
-  const replaced = (from, to) => but(SIGNATURE, signature.replaceAll(from, to));
   const key = Buffer.from(secret.replace(/^whsec_/, ""), "base64");
-  key[0] ^= 1;
-  const changed = Buffer.from(body);
-  changed[last] ^= 1;
-  const shortened = signature.split(" ").map((part) => part.slice(0, -4)).join(" ");
-  return {
-    "another secret": [`whsec_${key.toString("base64")}`, body, headers],
-    "a byte more": [secret, Buffer.concat([body, Buffer.from(" ")]), headers],
-    "a byte less": [secret, body.subarray(0, last), headers],
-    "a byte changed": [secret, changed, headers],
-    "white space in front": [secret, Buffer.concat([Buffer.from(" "), body]), headers],
-    "another id": [secret, body, but(ID, `${headers[ID]}x`)],
-    "a second later": [secret, body, but(TIME, String(at + 1))],
-    "310 seconds earlier": [secret, body, but(TIME, String(at - 310))],
-    "310 seconds later": [secret, body, but(TIME, String(at + 310))],
-    "no time": [secret, body, but(TIME)],
-    "no id": [secret, body, but(ID)],
-    "no signature": [secret, body, but(SIGNATURE)],
-    "an empty signature": [secret, body, but(SIGNATURE, "")],
-    "another version": [secret, body, replaced("v1,", "v2,")],
-    "v1a only": [secret, body, replaced("v1,", "v1a,")],
-    "an upper-case version": [secret, body, replaced("v1,", "V1,")],
-    "no version": [secret, body, replaced("v1,", "")],
-    "a shortened signature": [secret, body, but(SIGNATURE, shortened)],
-    "a signature of zeros": [
-      secret,
-      body,
-      but(SIGNATURE, `v1,${Buffer.alloc(32).toString("base64")}`),
-    ],
+  const other = Buffer.from(key);
+  other[0] ^= 1;
+  const flipped = (index) => {
+    const changed = Buffer.from(body);
+    changed[index] ^= 1;
+    return changed;
   };
+  const swapped = (text) =>
+    text.replace(/[a-zA-Z]/g, (c) => (c < "a" ? c.toLowerCase() : c.toUpperCase()));
+  const bodies = {
+    "a byte more": Buffer.concat([body, Buffer.from(" ")]),
+    "a byte less": body.subarray(0, last),
+    "the last byte changed": flipped(last),
+    "the first byte changed": flipped(0),
+    "a byte in the middle changed": flipped(Math.floor(body.length / 2)),
+    "white space in front": Buffer.concat([Buffer.from(" "), body]),
+    "a new line at the end": Buffer.concat([body, Buffer.from("\n")]),
+    "a byte order mark": Buffer.concat([Buffer.from([0xef, 0xbb, 0xbf]), body]),
+    "no body": Buffer.alloc(0),
+  };
+  const others = {
+    "another id": { [ID]: `${name}x` },
+    "an id in upper case": { [ID]: name.toUpperCase() },
+    "a second later": { [TIME]: String(at + 1) },
+    "310 seconds earlier": { [TIME]: String(at - 310) },
+    "310 seconds later": { [TIME]: String(at + 310) },
+    "id and time swapped": { [ID]: String(at), [TIME]: name },
+    "a full stop moved": { [ID]: `${name}.${at}` },
+    "no time": { [TIME]: undefined },
+    "no id": { [ID]: undefined },
+    "no signature": { [SIGNATURE]: undefined },
+  };
+  const signed = Buffer.concat([Buffer.from(`${name}.${at}.`), body]);
+  const mac = (by, of) => `v1,${createHmac("sha256", by).update(of).digest("base64")}`;
+  const each = (change) => signature.split(" ").map(change).join(" ");
+  const signatures = {
+    "an empty signature": "",
+    "another version": signature.replaceAll("v1,", "v2,"),
+    "v1a only": signature.replaceAll("v1,", "v1a,"),
+    "an upper-case version": signature.replaceAll("v1,", "V1,"),
+    "no version": signature.replaceAll("v1,", ""),
+    "a shortened signature": each((part) => part.slice(0, -4)),
+    "a signature's first half": each((part) => part.slice(0, part.length / 2)),
+    "a signature in other cases": each((part) => `v1,${swapped(part.slice(3))}`),
+    "a signature backwards": each((part) => `v1,${[...part.slice(3)].reverse().join("")}`),
+    "a signature of zeros": `v1,${Buffer.alloc(32).toString("base64")}`,
+    "a signature of the body only": mac(key, body),
+    "a hash without the secret": `v1,${createHash("sha256").update(signed).digest("base64")}`,
+    "the secret's text as the key": mac(secret, signed),
+  };
+  const given = { "another secret": [`whsec_${other.toString("base64")}`, body, headers] };
+  for (const [what, changed] of Object.entries(bodies)) {
+    given[what] = [secret, changed, headers];
+  }
+  for (const [what, changes] of Object.entries(others)) {
+    given[what] = [secret, body, but(changes)];
+  }
+  for (const [what, forged] of Object.entries(signatures)) {
+    given[what] = [secret, body, but({ [SIGNATURE]: forged })];
+  }
+  return given;
 }
 
 function accepts(verify, given) {

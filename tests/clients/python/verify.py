@@ -8,6 +8,8 @@ must be accepted by both verifiers, and every forgery made from it be refused.
 """
 
 import base64
+import hashlib
+import hmac
 import json
 import sys
 
@@ -31,18 +33,32 @@ def forgeries(secret, body, headers):
         changed = {names[name]: value for name, value in changes.items()}
         return {name: v for name, v in {**headers, **changed}.items() if v is not None}
 
-    signature, at = headers[SIGNATURE], int(headers[TIME])
+    def flipped(at):
+        return body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]
+
+    def each(change):
+        return but(signature=" ".join(change(part) for part in signature.split(" ")))
+
+    signature, at, name = headers[SIGNATURE], int(headers[TIME]), headers[ID]
     key = base64.b64decode(secret.removeprefix("whsec_"))
     other = "whsec_" + base64.b64encode(bytes([key[0] ^ 1]) + key[1:]).decode()
     yield "another secret", other, body, headers
     yield "a byte more", secret, body + b" ", headers
     yield "a byte less", secret, body[:-1], headers
-    yield "a byte changed", secret, body[:-1] + bytes([body[-1] ^ 1]), headers
+    yield "the last byte changed", secret, flipped(len(body) - 1), headers
+    yield "the first byte changed", secret, flipped(0), headers
+    yield "a byte in the middle changed", secret, flipped(len(body) // 2), headers
     yield "white space in front", secret, b" " + body, headers
-    yield "another id", secret, body, but(id=headers[ID] + "x")
+    yield "a new line at the end", secret, body + b"\n", headers
+    yield "a byte order mark", secret, b"\xef\xbb\xbf" + body, headers
+    yield "no body", secret, b"", headers
+    yield "another id", secret, body, but(id=name + "x")
+    yield "an id in upper case", secret, body, but(id=name.upper())
     yield "a second later", secret, body, but(time=str(at + 1))
     yield "310 seconds earlier", secret, body, but(time=str(at - 310))
     yield "310 seconds later", secret, body, but(time=str(at + 310))
+    yield "id and time swapped", secret, body, but(id=str(at), time=name)
+    yield "a full stop moved", secret, body, but(id=f"{name}.{at}", time=str(at))
     yield "no time", secret, body, but(time=None)
     yield "no id", secret, body, but(id=None)
     yield "no signature", secret, body, but(signature=None)
@@ -51,10 +67,21 @@ def forgeries(secret, body, headers):
     yield "v1a only", secret, body, but(signature=signature.replace("v1,", "v1a,"))
     yield "an upper-case version", secret, body, but(signature=signature.replace("v1,", "V1,"))
     yield "no version", secret, body, but(signature=signature.replace("v1,", ""))
-    shortened = " ".join(part[:-4] for part in signature.split(" "))
-    yield "a shortened signature", secret, body, but(signature=shortened)
+    yield "a shortened signature", secret, body, each(lambda part: part[:-4])
+    yield "a signature's first half", secret, body, each(lambda part: part[: len(part) // 2])
+    swapped = each(lambda part: part[:3] + part[3:].swapcase())
+    yield "a signature in other cases", secret, body, swapped
+    yield "a signature backwards", secret, body, each(lambda part: part[:3] + part[:2:-1])
     zeros = "v1," + base64.b64encode(bytes(32)).decode()
     yield "a signature of zeros", secret, body, but(signature=zeros)
+    of_body = base64.b64encode(hmac.digest(key, body, "sha256")).decode()
+    yield "a signature of the body only", secret, body, but(signature=f"v1,{of_body}")
+    signed = f"{name}.{at}.".encode() + body
+    unkeyed = base64.b64encode(hashlib.sha256(signed).digest()).decode()
+    yield "a hash without the secret", secret, body, but(signature=f"v1,{unkeyed}")
+    textual = hmac.digest(secret.encode(), signed, "sha256")
+    textual = base64.b64encode(textual).decode()
+    yield "the secret's text as the key", secret, body, but(signature=f"v1,{textual}")
 
 
 def main(path, fallback=None):

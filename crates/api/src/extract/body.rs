@@ -143,6 +143,7 @@ impl<T: Send, L: BodyLimit + Send> FromRequest<Service> for Body<T, L> {
     async fn from_request(request: Request, service: &Service) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         check_type(&parts)?;
+        check_key(&parts, service.limits())?;
         let bytes = read(&parts, body, L::max(service.limits())).await?;
         Ok(Self {
             raw: Raw { parts, bytes },
@@ -156,6 +157,7 @@ impl FromRequest<Service> for NoBody {
 
     async fn from_request(request: Request, service: &Service) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
+        check_key(&parts, service.limits())?;
         let bytes = read(&parts, body, BodyBytes::max(service.limits())).await?;
         Ok(Self(Raw { parts, bytes }))
     }
@@ -176,6 +178,19 @@ fn check_type(parts: &Parts) -> Result<(), ApiError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Refuses a key that is none, also where doing the request twice is doing it once and the key
+/// decides nothing: whoever sends it relies on it.
+fn check_key(parts: &Parts, limits: &Limits) -> Result<(), ApiError> {
+    let max = limits.idempotency_key_bytes;
+    let mut given = parts.headers.get_all(&IDEMPOTENCY_KEY).iter();
+    if let Some(bytes) = given.find_map(|key| (!(1..=max).contains(&key.len())).then(|| key.len()))
+    {
+        let msg = format!("has {bytes} bytes; 1 to {max} are allowed");
+        return Err(ApiError::field(&["header", "idempotency-key"], msg));
+    }
+    Ok(())
 }
 
 /// `application/json`, or any type that ends in `+json`, with or without parameters.

@@ -108,3 +108,18 @@ async fn keys_have_a_length() {
         .await
         .expect(202);
 }
+
+/// Also where it decides nothing.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_none_is_refused_by_every_post() {
+    let api = TestApi::new().await;
+    api.acme_with_hook().await;
+    let long = "k".repeat(257);
+
+    for path in ["/api/v1/app", MSG, "/api/v1/auth/app/acme/expire-all"] {
+        for key in ["", &long] {
+            let reply = api.post_keyed(path, key, r#"{"name": "x"}"#).await;
+            reply.expect_faults(&["header.idempotency-key"]);
+        }
+    }
+}

@@ -1,5 +1,10 @@
 //! A network of the test's own: addresses that are reached nowhere else, with somebody at each.
 
+#![allow(
+    clippy::disallowed_types,
+    reason = "a receiver of the test's, outside of the program"
+)]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
