@@ -4,20 +4,30 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::{CommandFactory as _, Parser as _};
 use toml::Value;
 
 use crate::config::{Config, Layers, LogFormat};
-use crate::{data, log, serve};
+use crate::{data, log, reference, serve};
 
 /// Webhooks in both directions and the automation between them
 #[derive(Debug, clap::Parser)]
-#[command(name = "posthaste", version, propagate_version = true)]
+#[command(
+    name = "posthaste",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true
+)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, clap::Subcommand)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of them in a process"
+)]
 enum Command {
     Serve(ServeArgs),
     #[command(subcommand)]
@@ -26,8 +36,36 @@ enum Command {
     Db(DbCommand),
     /// Print the description of the API, as OpenAPI 3.1
     Openapi,
+    /// Print what completes commands in a shell
+    Completion {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the version
+    Version {
+        /// What to print
+        #[arg(short, long, value_enum, default_value_t)]
+        output: VersionFormat,
+    },
+    /// Explain a command
+    Help {
+        /// Which command, word by word
+        command: Vec<String>,
+        /// Explain all commands
+        #[arg(long, conflicts_with = "command")]
+        all: bool,
+    },
     #[command(flatten)]
     Client(cli::Command),
+}
+
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum VersionFormat {
+    /// One line
+    #[default]
+    Text,
+    /// One JSON value
+    Json,
 }
 
 /// Run the server
@@ -159,6 +197,14 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
             })
         }
         Command::Openapi => say(api::openapi_json().trim_end()),
+        Command::Completion { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "posthaste", &mut script);
+            say(String::from_utf8_lossy(&script).trim_end())
+        }
+        Command::Version { output } => version(output),
+        Command::Help { all: true, .. } => say(reference::markdown().trim_end()),
+        Command::Help { command, .. } => return help(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -167,6 +213,29 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn version(output: VersionFormat) -> anyhow::Result<()> {
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    match output {
+        VersionFormat::Text => say(&format!("posthaste {VERSION}")),
+        VersionFormat::Json => say(&format!(
+            r#"{{"version":"{VERSION}","os":"{}","arch":"{}"}}"#,
+            std::env::consts::OS,
+            std::env::consts::ARCH
+        )),
+    }
+}
+
+/// Prints the long help of a command, as its `--help` does.
+fn help(words: &[String]) -> ExitCode {
+    let words = words.iter().map(String::as_str);
+    let line = ["posthaste"].into_iter().chain(words).chain(["--help"]);
+    let Err(shown) = Arguments::try_parse_from(line) else {
+        return ExitCode::FAILURE; // `--help` never parses.
+    };
+    let _ = shown.print(); // Whoever closed the output does not want to know.
+    ExitCode::from(u8::try_from(shown.exit_code()).unwrap_or(1))
 }
 
 fn client(command: cli::Command) -> ExitCode {
@@ -185,10 +254,6 @@ fn client(command: cli::Command) -> ExitCode {
     runtime.block_on(cli::run(command, &mut streams)).into()
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place that reads the environment"
-)]
 fn surroundings() -> cli::Surroundings {
     cli::Surroundings::of_process(|name| std::env::var_os(name))
 }

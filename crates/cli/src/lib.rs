@@ -6,6 +6,7 @@
 //!
 //! - `app`, `endpoint` and the like are nouns of the API, with `ls`, `get`, `add`, `edit`, `rm`.
 //! - `send` publishes a message, `api` makes any other call.
+//! - `listen` forwards an application's messages to a URL that only this machine can reach.
 //! - `sink` is a receiver that behaves as badly as it is told to; [`sink::Sink`] is the same for
 //!   tests and for `posthaste dev`.
 //! - `dev` is a demonstration: a server of its own, a receiver, a kill in between.
@@ -18,6 +19,7 @@ mod client;
 mod dev;
 mod exit;
 mod keygen;
+mod listen;
 mod nouns;
 mod output;
 mod progress;
@@ -38,6 +40,7 @@ pub use client::ServerArgs;
 pub use dev::DevArgs;
 pub use exit::Exit;
 pub use keygen::KeygenArgs;
+pub use listen::ListenArgs;
 pub use nouns::app::AppCommand;
 pub use nouns::attempt::AttemptCommand;
 pub use nouns::endpoint::EndpointCommand;
@@ -67,6 +70,7 @@ pub enum Command {
     #[command(subcommand, visible_alias = "attempts")]
     Attempt(AttemptCommand),
     Send(SendArgs),
+    Listen(ListenArgs),
     Sink(SinkArgs),
     Verify(VerifyArgs),
     Sign(SignArgs),
@@ -116,6 +120,7 @@ async fn dispatch(command: Command, streams: &mut Streams<'_>) -> Outcome {
         Command::Message(command) => nouns::message::run(command, streams).await,
         Command::Attempt(command) => nouns::attempt::run(command, streams).await,
         Command::Send(args) => send::run(args, streams).await,
+        Command::Listen(args) => listen::run(args, streams).await,
         Command::Sink(args) => sink::run(args, streams).await,
         Command::Verify(args) => verify::run(&args, streams),
         Command::Sign(args) => sign::run(&args, streams),
@@ -153,7 +158,8 @@ impl Command {
     fn ends_itself(&self) -> bool {
         matches!(
             self,
-            Self::Sink(_)
+            Self::Listen(_)
+                | Self::Sink(_)
                 | Self::Dev(_)
                 | Self::EventType(EventTypeCommand::Import(_))
                 | Self::Message(MessageCommand::Export(_))

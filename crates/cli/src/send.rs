@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::client::{Answer, Call, Client, ServerArgs, encoded, parse};
 use crate::exit::Failure;
+use crate::session::{AppArg, app_path};
 use crate::text::{Moment, duration, shown};
 use crate::{Exit, Outcome, Streams, world};
 
@@ -31,9 +32,8 @@ pub struct SendArgs {
     /// The event type, as in content.published
     #[arg(value_name = "TYPE")]
     event_type: String,
-    /// The application, by its id or uid
-    #[arg(short, long, env = "POSTHASTE_APP")]
-    app: String,
+    #[command(flatten)]
+    app: AppArg,
     /// The payload, any JSON; sent on byte for byte [default: {}]
     #[arg(short, long, value_name = "JSON", conflicts_with = "file")]
     data: Option<String>,
@@ -140,7 +140,8 @@ pub(crate) async fn run(args: SendArgs, streams: &mut Streams<'_>) -> Outcome {
 async fn run_with(client: &Client, args: SendArgs, streams: &mut Streams<'_>) -> Outcome {
     let body = body(&args, streams)?;
     // Asked for the payload, an older server would send it back; nobody here wants it.
-    let path = format!("/api/v1/app/{}/msg?with_content=false", encoded(&args.app));
+    let app = app_path(args.app.app.as_deref())?;
+    let path = format!("{app}/msg?with_content=false");
     let call = Call::new(Method::POST, path)
         .with_json(body)
         .with_idempotency_key(args.idempotency_key.clone());
@@ -163,7 +164,7 @@ async fn run_with(client: &Client, args: SendArgs, streams: &mut Streams<'_>) ->
     streams.out.flush()?;
     let waited = Waiting {
         client,
-        args: &args,
+        app: &app,
         message: &message.id,
     }
     .run(patience)
@@ -205,7 +206,7 @@ struct Waited {
 /// Asks for a message's destinations until each of them has ended.
 struct Waiting<'a> {
     client: &'a Client,
-    args: &'a SendArgs,
+    app: &'a str,
     message: &'a str,
 }
 
@@ -231,9 +232,9 @@ impl Waiting<'_> {
         };
         let mut iterator = String::new();
         loop {
-            let (app, message) = (encoded(&self.args.app), encoded(self.message));
+            let (app, message) = (self.app, encoded(self.message));
             let query = format!("limit=250&expanded_statuses=true{iterator}");
-            let path = format!("/api/v1/app/{app}/msg/{message}/endpoint?{query}");
+            let path = format!("{app}/msg/{message}/endpoint?{query}");
             let answer = self.client.call(Call::get(path)).await?;
             let page = waited.add(answer)?;
             match page.iterator {

@@ -74,6 +74,15 @@ pub(crate) struct ConfirmArgs {
     pub(crate) change: ChangeArgs,
 }
 
+/// The path of an application.
+pub(crate) fn app_path(app: Option<&str>) -> Result<String, Failure> {
+    let app = app.filter(|app| !app.is_empty()).ok_or_else(|| {
+        Failure::usage("which application? give --app or set POSTHASTE_APP")
+            .with_hint("`posthaste app ls` lists them")
+    })?;
+    Ok(format!("/api/v1/app/{}", encoded(app)))
+}
+
 /// A page as the API answers it.
 #[derive(Deserialize)]
 pub(crate) struct Page {
@@ -104,13 +113,7 @@ impl<'s, 'io> Session<'s, 'io> {
 
     /// The path of an application.
     pub(crate) fn app_path(&self, app: &AppArg) -> Result<String, Failure> {
-        let app = app.app.as_deref().or(self.default_app.as_deref());
-        let app = app.filter(|app| !app.is_empty());
-        let app = app.ok_or_else(|| {
-            Failure::usage("which application? give --app or set POSTHASTE_APP")
-                .with_hint("`posthaste app ls` lists them")
-        })?;
-        Ok(format!("/api/v1/app/{}", encoded(app)))
+        app_path(app.app.as_deref().or(self.default_app.as_deref()))
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Box<RawValue>, Failure> {
@@ -141,6 +144,7 @@ impl<'s, 'io> Session<'s, 'io> {
                 biased;
                 // What was shown is shown, and stays whole: an array has its end.
                 () = stop.wanted() => {
+                    many.hush();
                     many.finish(self.streams)?;
                     return Err(Failure::interrupted());
                 }

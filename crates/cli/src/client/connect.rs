@@ -14,11 +14,12 @@ use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
+use super::trust;
 use crate::exit::Failure;
 
 /// Where a server is, taken apart.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     tls: bool,
     host: String,
     port: u16,
@@ -26,12 +27,13 @@ pub(super) struct Server {
     authority: String,
     /// The path that the API lies below, without a slash at its end.
     prefix: String,
+    trusts_anybody: bool,
 }
 
 impl Server {
-    /// Parses `http://host:port/prefix`.
-    pub(super) fn parse(url: &str) -> Result<Self, Failure> {
-        let wrong = |why: &str| Failure::usage(format!("--url {url:?} {why}"));
+    /// Parses `http://host:port/prefix`. `what` is how the person calls the URL.
+    pub(crate) fn parse(what: &str, url: &str) -> Result<Self, Failure> {
+        let wrong = |why: &str| Failure::usage(format!("{what} {url:?} {why}"));
         let uri: Uri = url.parse().map_err(|_| wrong("is not a URL"))?;
         let tls = match uri.scheme_str() {
             Some("http") => false,
@@ -40,7 +42,7 @@ impl Server {
         };
         let authority = uri.authority().ok_or_else(|| wrong("names no host"))?;
         if uri.query().is_some() || authority.as_str().contains('@') {
-            return Err(wrong("has a query or a user; give the key by --token"));
+            return Err(wrong("has a query or a user"));
         }
         Ok(Self {
             tls,
@@ -48,10 +50,17 @@ impl Server {
             port: authority.port_u16().unwrap_or(if tls { 443 } else { 80 }),
             authority: authority.as_str().to_owned(),
             prefix: uri.path().trim_end_matches('/').to_owned(),
+            trusts_anybody: false,
         })
     }
 
-    pub(super) fn authority(&self) -> &str {
+    /// Does not ask who the server is: for one on the same machine that made its own certificate.
+    pub(crate) fn trusting_anybody(mut self, yes: bool) -> Self {
+        self.trusts_anybody = yes;
+        self
+    }
+
+    pub(crate) fn authority(&self) -> &str {
         &self.authority
     }
 
@@ -59,7 +68,7 @@ impl Server {
         &self.prefix
     }
 
-    pub(super) async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Failure> {
+    pub(crate) async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Failure> {
         let failed = |error: io::Error| {
             let message = format!("cannot connect to {}: {error}", self.authority);
             Failure::unavailable(message)
@@ -77,7 +86,12 @@ impl Server {
         }
         let name = ServerName::try_from(self.host.clone())
             .map_err(|_| Failure::usage("--url names a host that no certificate can name"))?;
-        self.speak(tls()?.connect(name, socket).await.map_err(failed)?)
+        let tls = if self.trusts_anybody {
+            trust::anybody()?
+        } else {
+            tls()?
+        };
+        self.speak(tls.connect(name, socket).await.map_err(failed)?)
             .await
     }
 

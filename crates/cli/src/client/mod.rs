@@ -9,14 +9,18 @@ mod connect;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
-use http::{Method, Request, StatusCode, Uri};
+use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
+
+pub(crate) use connect::Server;
 
 use crate::exit::Failure;
 use crate::text::Hidden;
@@ -113,14 +117,14 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
 /// A server and the key to it.
 #[derive(Debug)]
 pub(crate) struct Client {
-    server: connect::Server,
+    server: Server,
     authorization: Option<HeaderValue>,
     retries: Vec<Duration>,
 }
 
 impl Client {
     pub(crate) fn new(args: &ServerArgs) -> Result<Self, Failure> {
-        let server = connect::Server::parse(&args.url)?;
+        let server = Server::parse("--url", &args.url)?;
         let key = args.token.as_ref().or(args.admin_key.as_ref());
         let authorization = key.map(|key| {
             let mut value = HeaderValue::try_from(format!("Bearer {}", key.reveal()))
@@ -177,10 +181,7 @@ impl Client {
                 .await
                 .map_err(|e| self.broken(&e))?;
             let status = response.status();
-            let request_id = response.headers().get("x-request-id");
-            let request_id = request_id
-                .and_then(|id| id.to_str().ok())
-                .map(str::to_owned);
+            let request_id = request_id(&response);
             let body = Limited::new(response.into_body(), ANSWER_MAX)
                 .collect()
                 .await;
@@ -201,6 +202,39 @@ impl Client {
         tokio::time::timeout(TRY_MAX, exchange)
             .await
             .map_err(timed_out)?
+    }
+
+    /// Opens an answer that is read as it comes. Fails unless it is a success.
+    pub(crate) async fn open(
+        &self,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Response<Incoming>, Failure> {
+        let mut request = self.request(&Call::get(path))?;
+        for (name, value) in headers {
+            let mut value = HeaderValue::try_from(*value)
+                .map_err(|_| Failure::usage(format!("{name} cannot be sent")))?;
+            value.set_sensitive(true);
+            request.headers_mut().insert(*name, value);
+        }
+        let opening = async {
+            let mut sender = self.server.connect().await?;
+            sender
+                .send_request(request)
+                .await
+                .map_err(|error| self.broken(&error))
+        };
+        let response = tokio::time::timeout(TRY_MAX, opening).await;
+        let response =
+            response.map_err(|_| Failure::unavailable("the server does not answer"))??;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let request_id = request_id(&response);
+        let body = Limited::new(response.into_body(), ANSWER_MAX).collect();
+        let body = body.await.map_err(|error| self.broken(&*error))?.to_bytes();
+        Err(Failure::answered(status, request_id, &body))
     }
 
     fn broken(&self, error: &dyn std::fmt::Display) -> Failure {
@@ -235,6 +269,11 @@ impl Client {
             .body(body)
             .map_err(|error| Failure::usage(format!("cannot be sent: {error}")))
     }
+}
+
+fn request_id(response: &Response<Incoming>) -> Option<String> {
+    let id = response.headers().get("x-request-id")?;
+    id.to_str().ok().map(str::to_owned)
 }
 
 /// Writes text so that it can stand between two slashes of a path, or in a query.

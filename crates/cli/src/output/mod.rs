@@ -198,6 +198,11 @@ impl<'a> Many<'a> {
         Ok(())
     }
 
+    /// Says nothing of an empty list: it was not listed to its end.
+    pub(crate) fn hush(&mut self) {
+        self.look.quiet = true;
+    }
+
     /// Ends the output; returns how many there were.
     pub(crate) fn finish(self, streams: &mut Streams<'_>) -> Result<usize, Failure> {
         match (self.look.format, self.shown) {
