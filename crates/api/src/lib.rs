@@ -11,6 +11,7 @@
 mod answer;
 mod applications;
 mod attempts;
+mod audit;
 mod endpoint_headers;
 mod endpoint_messages;
 mod endpoint_secret;
@@ -82,6 +83,7 @@ fn routes() -> ApiRouter<Service> {
         .merge(messages::routes())
         .merge(stream::routes())
         .merge(attempts::routes())
+        .merge(audit::routes())
         .merge(keys::routes())
         .merge(portal_access::routes())
         .merge(health::routes())

@@ -214,6 +214,17 @@ impl<T> ListResponse<T> {
     }
 }
 
+/// The number of an entry.
+impl CursorText for i64 {
+    fn to_text(&self) -> String {
+        self.to_string()
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|number| *number > 0)
+    }
+}
+
 /// Lists that are always full to their limit have nowhere to resume.
 impl CursorText for () {
     fn to_text(&self) -> String {

@@ -159,6 +159,8 @@ pub(crate) const ROUTES: &[(Method, &str, Permission)] = &[
     (POST,   "/api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend", portal(Write, SEND)),
     (GET,    "/api/v1/app/{app_id}/msg/{msg_id}/raw", portal(Read, VIEW)),
     (GET,    "/api/v1/app/{app_id}/stream", application(Read)),
+    (GET,    "/api/v1/audit", organization(Write)),
+    (GET,    "/api/v1/audit/verify", organization(Write)),
     (POST,   "/api/v1/auth/app-portal-access/{app_id}", application(Write)),
     (POST,   "/api/v1/auth/app/{app_id}/expire-all", application(Write)),
     (POST,   "/api/v1/auth/dashboard-access/{app_id}", application(Write)),

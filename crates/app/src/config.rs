@@ -320,6 +320,8 @@ pub(crate) struct Retention {
     pub(crate) payload: Span,
     /// Messages and attempts.
     pub(crate) history: Span,
+    /// Entries of the audit trail.
+    pub(crate) audit: Span,
     /// How often the pruner looks.
     pub(crate) interval: Span,
     /// Rows that one pruning transaction touches.
@@ -332,6 +334,7 @@ impl Default for Retention {
         Self {
             payload: Span(engine.payload_retention),
             history: Span(engine.history_retention),
+            audit: Span::seconds(365 * 24 * 3_600),
             interval: Span(engine.prune_interval),
             rows: engine.prune_rows,
         }

@@ -173,7 +173,11 @@ async fn serve(config: &Config, parts: Parts, listener: TcpListener) -> anyhow::
         .local_addr()
         .context("could not read the listening address")?;
     let server = tokio::spawn(api::serve(listener, router, limits, shutdown.clone()));
-    let upkeep = tokio::spawn(crate::upkeep::run(service.clone(), shutdown.clone()));
+    let upkeep = tokio::spawn(crate::upkeep::run(
+        service.clone(),
+        config.retention.audit.0,
+        shutdown.clone(),
+    ));
     say(&format!("posthaste listens on http://{address}"))?;
 
     let mut terminate = signal(SignalKind::terminate()).context("could not listen for signals")?;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 const INTERVAL: Duration = Duration::from_secs(30);
 
 /// Runs until `shutdown`, and once more then.
-pub(crate) async fn run(service: Service, shutdown: CancellationToken) {
+pub(crate) async fn run(service: Service, audit_kept: Duration, shutdown: CancellationToken) {
     loop {
         let stopping = tokio::select! {
             biased;
@@ -18,6 +18,16 @@ pub(crate) async fn run(service: Service, shutdown: CancellationToken) {
         };
         if let Err(error) = service.keep_keys().await {
             tracing::warn!(%error, "The last uses of keys could not be noted");
+        }
+        loop {
+            match service.prune_audit(audit_kept).await {
+                Ok(true) if !shutdown.is_cancelled() => {}
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "The audit trail could not be pruned");
+                    break;
+                }
+            }
         }
         if stopping {
             return;

@@ -102,7 +102,7 @@ impl Service {
             now,
             idempotency,
         };
-        Ok(match self.store().create_api_key(new).await? {
+        Ok(match self.store_as(caller).create_api_key(new).await? {
             Write::Done(row) => (row, Some(token)),
             Write::Replayed(row) => (row, None),
         })
@@ -178,7 +178,7 @@ impl Service {
         change: ApiKeyChange,
     ) -> Result<ApiKeyRow, Error> {
         let changed = self
-            .store()
+            .store_as(caller)
             .update_api_key(caller.organization, id, change)
             .await;
         self.0.keys.clear();
@@ -191,7 +191,7 @@ impl Service {
         self.api_key(caller, id).await?;
         let now = self.now();
         let deleted = self
-            .store()
+            .store_as(caller)
             .delete_api_key(caller.organization, id, now)
             .await;
         self.0.keys.clear();

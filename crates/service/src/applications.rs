@@ -58,7 +58,11 @@ impl Service {
         idempotency: Option<Idempotency>,
     ) -> Result<Application, Error> {
         let new = self.new_application(caller, input, idempotency)?;
-        let application = self.store().create_application(new).await?.into_inner();
+        let application = self
+            .store_as(caller)
+            .create_application(new)
+            .await?
+            .into_inner();
         self.engine().changed(application.key, None);
         Ok(application)
     }
@@ -77,7 +81,7 @@ impl Service {
         {
             return Ok(Upserted::Existing(found));
         }
-        match (self.store().create_application(new).await, uid) {
+        match (self.store_as(caller).create_application(new).await, uid) {
             (Ok(written), _) => {
                 let application = written.into_inner();
                 self.engine().changed(application.key, None);
@@ -154,7 +158,7 @@ impl Service {
         let change = self.application_change(patch)?;
         let by_id = ApplicationRef::Id(self.application(caller, application).await?.id);
         let changed = self
-            .store()
+            .store_as(caller)
             .update_application(caller.organization, &by_id, change)
             .await?;
         self.engine().changed(changed.key, None);
@@ -195,7 +199,7 @@ impl Service {
         let by_id = ApplicationRef::Id(self.application(caller, application).await?.id);
         let now = self.now();
         let deleted = self
-            .store()
+            .store_as(caller)
             .delete_application(caller.organization, &by_id, now)
             .await?;
         self.engine().changed(deleted.key, None);

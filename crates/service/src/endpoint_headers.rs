@@ -81,7 +81,7 @@ impl Service {
     ) -> Result<(), Error> {
         let _alone = self.0.headers.lock().await;
         let endpoint = self.endpoint(caller, application, endpoint).await?;
-        self.write_headers(&endpoint, &headers).await
+        self.write_headers(caller, &endpoint, &headers).await
     }
 
     /// Sets some custom headers of an endpoint, and removes those that are given as `None`.
@@ -102,11 +102,12 @@ impl Service {
                 headers.insert(name, value);
             }
         }
-        self.write_headers(&endpoint, &headers).await
+        self.write_headers(caller, &endpoint, &headers).await
     }
 
     async fn write_headers(
         &self,
+        caller: Caller,
         endpoint: &Endpoint,
         headers: &BTreeMap<String, String>,
     ) -> Result<(), Error> {
@@ -118,7 +119,7 @@ impl Service {
             now: self.now(),
             ..EndpointChange::default()
         };
-        self.write_endpoint(endpoint, change).await?;
+        self.write_endpoint(caller, endpoint, change).await?;
         Ok(())
     }
 

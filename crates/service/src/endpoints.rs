@@ -91,18 +91,23 @@ impl Service {
         idempotency: Option<Idempotency>,
     ) -> Result<Endpoint, Error> {
         let application = self.application(caller, application).await?.key;
-        self.create_endpoint_in(application, &input, idempotency)
+        self.create_endpoint_in(caller, application, &input, idempotency)
             .await
     }
 
     async fn create_endpoint_in(
         &self,
+        caller: Caller,
         application: ApplicationKey,
         input: &EndpointInput,
         idempotency: Option<Idempotency>,
     ) -> Result<Endpoint, Error> {
         let new = self.new_endpoint(application, input, idempotency)?;
-        let endpoint = self.store().create_endpoint(new).await?.into_inner();
+        let endpoint = self
+            .store_as(caller)
+            .create_endpoint(new)
+            .await?
+            .into_inner();
         self.engine().changed(application, Some(endpoint.key));
         Ok(endpoint)
     }
@@ -123,10 +128,14 @@ impl Service {
                 return Err(Error::NotFound("endpoint"));
             };
             input.uid.get_or_insert_with(|| uid.to_string());
-            let created = self.create_endpoint_in(application, &input, None).await?;
+            let created = self
+                .create_endpoint_in(caller, application, &input, None)
+                .await?;
             return Ok(Upserted::Created(created));
         };
-        let changed = self.change_endpoint(&existing, (&input).into()).await?;
+        let changed = self
+            .change_endpoint(caller, &existing, (&input).into())
+            .await?;
         Ok(Upserted::Existing(changed))
     }
 
@@ -139,7 +148,7 @@ impl Service {
         patch: EndpointPatch,
     ) -> Result<Endpoint, Error> {
         let existing = self.endpoint(caller, application, endpoint).await?;
-        self.change_endpoint(&existing, patch).await
+        self.change_endpoint(caller, &existing, patch).await
     }
 
     /// Holds the deliveries of an endpoint, or lets them go.
@@ -156,7 +165,7 @@ impl Service {
             now: self.now(),
             ..EndpointChange::default()
         };
-        self.write_endpoint(&existing, change).await
+        self.write_endpoint(caller, &existing, change).await
     }
 
     /// Reads one endpoint.
@@ -194,7 +203,7 @@ impl Service {
         let application = self.application(caller, application).await?.key;
         let now = self.now();
         let deleted = self
-            .store()
+            .store_as(caller)
             .delete_endpoint(application, endpoint, now)
             .await?;
         self.engine().changed(application, Some(deleted.key));
@@ -203,6 +212,7 @@ impl Service {
 
     async fn change_endpoint(
         &self,
+        caller: Caller,
         existing: &Endpoint,
         patch: EndpointPatch,
     ) -> Result<Endpoint, Error> {
@@ -223,18 +233,19 @@ impl Service {
             });
         }
         checked.change.tuning = checked.tuning.over(&existing.tuning);
-        self.write_endpoint(existing, checked.change).await
+        self.write_endpoint(caller, existing, checked.change).await
     }
 
     /// Stores a change and tells the engine before anybody is answered.
     pub(crate) async fn write_endpoint(
         &self,
+        caller: Caller,
         existing: &Endpoint,
         change: EndpointChange,
     ) -> Result<Endpoint, Error> {
         let by_id = EndpointRef::Id(existing.id);
         let changed = self
-            .store()
+            .store_as(caller)
             .update_endpoint(existing.application, &by_id, change)
             .await?;
         self.engine()

@@ -81,7 +81,11 @@ impl Service {
             now: change.now,
             idempotency,
         };
-        let created = self.store().create_event_type(new).await?.into_inner();
+        let created = self
+            .store_as(caller)
+            .create_event_type(new)
+            .await?
+            .into_inner();
         self.event_types_changed(caller.organization);
         Ok(created)
     }
@@ -120,7 +124,7 @@ impl Service {
             let before = self.store().event_type(organization, name).await?;
             self.check_enforced(before.as_ref(), &change)?;
         }
-        let store = self.store();
+        let store = self.store_as(caller);
         let changed = store.update_event_type(organization, name, change).await?;
         self.event_types_changed(organization);
         Ok(changed)
@@ -193,7 +197,7 @@ impl Service {
     ) -> Result<(), Error> {
         let now = self.now();
         let organization = caller.organization;
-        self.store()
+        self.store_as(caller)
             .delete_event_type(organization, name, expunge, now)
             .await?;
         self.event_types_changed(organization);

@@ -11,6 +11,7 @@
 mod api_keys;
 mod applications;
 mod attempts;
+mod audit;
 mod caller;
 mod endpoint_headers;
 mod endpoint_messages;
@@ -40,6 +41,7 @@ use vault::Vault;
 pub use api_keys::{ApiKeyInput, ApiKeyPatch, QuotaPatch};
 pub use applications::{ApplicationInput, ApplicationPatch};
 pub use attempts::AttemptQuery;
+pub use audit::{AuditQuery, AuditVerdict};
 pub use caller::{Caller, RequestId};
 pub use endpoint_headers::EndpointHeaders;
 pub use endpoint_messages::{
@@ -56,9 +58,9 @@ pub use publish::{MessageInput, PayloadInput, PublishInput};
 pub use readiness::NotReady;
 pub use secrets::RotationInput;
 pub use store::{
-    ApiKeyRow, Application, ApplicationRef, AttemptCursor, AttemptRow, Capability, Cursor,
-    Endpoint, EndpointRef, EventTypeRow, Idempotency, KeyQuota, MessageDestination, MessageRef,
-    MessageRow, Order, Page, PageRequest, Payload, Scope, Span,
+    ApiKeyRow, Application, ApplicationRef, AttemptCursor, AttemptRow, AuditRow, Capability,
+    Cursor, Endpoint, EndpointRef, EventTypeRow, Idempotency, KeyQuota, MessageDestination,
+    MessageRef, MessageRow, Order, Page, PageRequest, Payload, Scope, Span,
 };
 pub use stream::{MessageStream, StreamInput, Streamed};
 pub use tuning::TuningInput;
@@ -133,6 +135,13 @@ impl Service {
 
     fn store(&self) -> &dyn store::Store {
         self.0.world.store.as_ref()
+    }
+
+    /// Returns the store with the caller as the author of what it changes.
+    fn store_as(&self, caller: Caller) -> Arc<dyn store::Store> {
+        let request = caller.request.map(|request| request.to_string());
+        let key = caller.key;
+        self.store().authored(store::Author { key, request })
     }
 
     fn engine(&self) -> &Engine {

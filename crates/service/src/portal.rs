@@ -99,7 +99,7 @@ impl Service {
             now,
             idempotency,
         };
-        let row = match self.store().create_api_key(new).await? {
+        let row = match self.store_as(caller).create_api_key(new).await? {
             Write::Done(row) | Write::Replayed(row) => row,
         };
         let token = self.portal_token(row.id);
@@ -198,7 +198,7 @@ impl Service {
         let application = self.application(caller, application).await?.key;
         let now = self.now();
         let expired = self
-            .store()
+            .store_as(caller)
             .expire_portal_tokens(application, sessions, now.plus(after), now)
             .await;
         self.0.keys.clear();
@@ -213,7 +213,7 @@ impl Service {
         };
         let now = self.now();
         let deleted = self
-            .store()
+            .store_as(caller)
             .delete_api_key(caller.organization, id, now)
             .await;
         self.0.keys.clear();

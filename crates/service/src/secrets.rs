@@ -69,7 +69,7 @@ impl Service {
         };
         let by_id = EndpointRef::Id(existing.id);
         let rotated = self
-            .store()
+            .store_as(caller)
             .rotate_secret(existing.application, &by_id, rotation)
             .await?
             .into_inner();

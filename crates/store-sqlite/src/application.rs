@@ -6,6 +6,7 @@ use store::{
     Application, ApplicationChange, ApplicationRef, Error, NewApplication, Page, PageRequest, Write,
 };
 
+use crate::audit::{self, Change};
 use crate::codec;
 use crate::fault::Fault;
 use crate::idempotency;
@@ -126,7 +127,11 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewApplication) -> Result<Write<Appl
         ])?;
     let key = connection.last_insert_rowid();
     idempotency::remember_if(connection, idempotency, new.now, &key.to_be_bytes())?;
-    Ok(Write::Done(load_by_key(connection, key)?))
+    let created = load_by_key(connection, key)?;
+    let change = Change::new(new.now, "application.create", created.id);
+    let change = change.within(created.id).to(&created);
+    audit::note(tx, new.organization, change)?;
+    Ok(Write::Done(created))
 }
 
 fn refuse_taken(
@@ -154,7 +159,8 @@ pub(crate) fn update(
     change: &ApplicationChange,
 ) -> Result<Application, Fault> {
     let connection = tx.connection;
-    let mut changed = get(connection, organization, application)?;
+    let before = get(connection, organization, application)?;
+    let mut changed = before.clone();
     if let Some(uid) = &change.uid {
         if let Some(uid) = uid {
             refuse_taken(connection, organization, uid, Some(changed.key))?;
@@ -185,6 +191,9 @@ pub(crate) fn update(
             codec::metadata_text(&changed.metadata),
             changed.updated.as_micros(),
         ])?;
+    let noted = Change::new(change.now, "application.update", changed.id);
+    let noted = noted.within(changed.id).from(&before).to(&changed);
+    audit::note(tx, organization, noted)?;
     Ok(changed)
 }
 
@@ -202,6 +211,9 @@ pub(crate) fn delete(
         )?
         .execute(params![deleted.key.0, now.as_micros()])?;
     key::delete_of(tx.connection, deleted.key)?;
+    let change = Change::new(now, "application.delete", deleted.id);
+    let change = change.within(deleted.id).from(&deleted);
+    audit::note(tx, organization, change)?;
     Ok(deleted)
 }
 

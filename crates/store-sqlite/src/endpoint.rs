@@ -13,6 +13,7 @@ use store::{
 };
 
 use crate::application;
+use crate::audit::{self, Change};
 use crate::codec;
 use crate::fault::Fault;
 use crate::idempotency;
@@ -266,7 +267,10 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewEndpoint) -> Result<Write<Endpoin
     insert_secret(connection, key, 1, &new.secret)?;
     application::raise_version(connection, new.application)?;
     idempotency::remember_if(connection, idempotency, new.now, &key.0.to_be_bytes())?;
-    Ok(Write::Done(live_by_key(connection, key)?))
+    let created = live_by_key(connection, key)?;
+    let change = Change::new(new.now, "endpoint.create", created.id).to(&created);
+    note(tx, &created, change)?;
+    Ok(Write::Done(created))
 }
 
 fn live_by_key(connection: &Connection, key: EndpointKey) -> Result<Endpoint, Fault> {
@@ -358,7 +362,8 @@ pub(crate) fn update(
     change: &EndpointChange,
 ) -> Result<Endpoint, Fault> {
     let connection = tx.connection;
-    let mut changed = get(connection, application, endpoint)?;
+    let before = get(connection, application, endpoint)?;
+    let mut changed = before.clone();
     if let Some(Some(uid)) = &change.uid {
         refuse_taken(connection, application, uid, Some(changed.key))?;
     }
@@ -373,6 +378,8 @@ pub(crate) fn update(
     apply(&mut changed, change);
     write(connection, &changed)?;
     application::raise_version(connection, application)?;
+    let noted = Change::new(change.now, "endpoint.update", changed.id);
+    note(tx, &changed, noted.from(&before).to(&changed))?;
     Ok(changed)
 }
 
@@ -471,6 +478,8 @@ pub(crate) fn delete(
         .prepare_cached("UPDATE endpoint SET deleted = ?2, version = version + 1 WHERE key = ?1")?
         .execute(params![deleted.key.0, now.as_micros()])?;
     application::raise_version(tx.connection, application)?;
+    let change = Change::new(now, "endpoint.delete", deleted.id).from(&deleted);
+    note(tx, &deleted, change)?;
     deleted.deleted = Some(now);
     deleted.version += 1;
     Ok(deleted)
@@ -483,7 +492,8 @@ pub(crate) fn rotate(
     rotation: &Rotation,
 ) -> Result<Write<Rotated>, Fault> {
     let connection = tx.connection;
-    let mut rotated = get(connection, application, endpoint)?;
+    let before = get(connection, application, endpoint)?;
+    let mut rotated = before.clone();
     let key = rotated.key.0;
     let idempotency = rotation.idempotency.as_ref();
     if let Some(effect) = idempotency::effect(connection, idempotency, rotation.now)? {
@@ -518,10 +528,18 @@ pub(crate) fn rotate(
     let number = last + 1;
     let effect = [key.to_be_bytes(), number.to_be_bytes()].concat();
     idempotency::remember_if(connection, idempotency, rotation.now, &effect)?;
+    let rotated = with_secrets(connection, rotated)?;
+    let change = Change::new(rotation.now, "endpoint.rotate_secret", rotated.id);
+    note(tx, &rotated, change.from(&before).to(&rotated))?;
     Ok(Write::Done(Rotated {
-        endpoint: with_secrets(connection, rotated)?,
+        endpoint: rotated,
         secret: rotation.secret.clone(),
     }))
+}
+
+fn note(tx: &Tx<'_>, endpoint: &Endpoint, change: Change<'_>) -> rusqlite::Result<()> {
+    let change = change.within(endpoint.application_id);
+    audit::note_in(tx, endpoint.application, change)
 }
 
 /// Reads the secret that an earlier rotation put first, whatever came after it.

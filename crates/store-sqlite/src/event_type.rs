@@ -4,6 +4,7 @@ use domain::{EventType, OrganizationKey, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use store::{Error, EventTypeChange, EventTypeRow, NewEventType, Page, PageRequest, Write};
 
+use crate::audit::{self, Change};
 use crate::codec;
 use crate::fault::Fault;
 use crate::idempotency;
@@ -108,12 +109,14 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewEventType) -> Result<Write<EventT
         feature_flag: new.feature_flag.clone(),
         schemas: new.schemas.clone(),
         enforced: new.enforced,
-        created: before.map_or(new.now, |before| before.created),
+        created: before.as_ref().map_or(new.now, |before| before.created),
         updated: new.now,
     };
     put(connection, new.organization, &row)?;
     let effect = new.name.as_str().as_bytes();
     idempotency::remember_if(connection, idempotency, new.now, effect)?;
+    let change = Change::new(new.now, "event_type.create", &row.name);
+    audit::note(tx, new.organization, change.to(&row))?;
     Ok(Write::Done(row))
 }
 
@@ -150,7 +153,8 @@ pub(crate) fn update(
     name: &EventType,
     change: &EventTypeChange,
 ) -> Result<EventTypeRow, Fault> {
-    let mut row = get(tx.connection, organization, name.as_str())?;
+    let before = get(tx.connection, organization, name.as_str())?;
+    let mut row = before.clone();
     if let Some(description) = &change.description {
         row.description.clone_from(description);
     }
@@ -171,6 +175,8 @@ pub(crate) fn update(
     }
     row.updated = change.now;
     put(tx.connection, organization, &row)?;
+    let noted = Change::new(change.now, "event_type.update", name);
+    audit::note(tx, organization, noted.from(&before).to(&row))?;
     Ok(row)
 }
 
@@ -181,14 +187,18 @@ pub(crate) fn delete(
     expunge: bool,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let mut row = get(tx.connection, organization, name.as_str())?;
+    let before = get(tx.connection, organization, name.as_str())?;
+    let mut row = before.clone();
+    row.archived = true;
+    row.updated = now;
+    let noted = Change::new(now, "event_type.delete", name).from(&before);
+    let noted = if expunge { noted } else { noted.to(&row) };
+    audit::note(tx, organization, noted)?;
     if expunge {
         tx.connection
             .prepare_cached("DELETE FROM event_type WHERE organization = ?1 AND name = ?2")?
             .execute(params![organization.0, name.as_str()])?;
         return Ok(());
     }
-    row.archived = true;
-    row.updated = now;
     Ok(put(tx.connection, organization, &row)?)
 }

@@ -7,6 +7,7 @@ use store::{
     ReplayOf, RunningJob, Write,
 };
 
+use crate::audit::{self, Change};
 use crate::codec;
 use crate::fault::Fault;
 use crate::idempotency;
@@ -142,7 +143,10 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewJob) -> Result<Write<Job>, Fault>
         )?
         .execute([key.0])?;
     idempotency::remember_if(connection, idempotency, new.now, &key.0.to_be_bytes())?;
-    Ok(Write::Done(get(connection, key)?))
+    let created = get(connection, key)?;
+    let noted = Change::new(new.now, "job.create", created.id).to(&created);
+    audit::note(tx, new.organization, noted)?;
+    Ok(Write::Done(created))
 }
 
 fn get(connection: &Connection, key: JobKey) -> Result<Job, Fault> {
@@ -227,7 +231,10 @@ pub(crate) fn change(
             .prepare_cached("DELETE FROM job_target WHERE job = ?1")?
             .execute([job.key.0])?;
     }
-    get(connection, job.key)
+    let changed = get(connection, job.key)?;
+    let noted = Change::new(now, "job.update", changed.id);
+    audit::note(tx, organization, noted.from(&job).to(&changed))?;
+    Ok(changed)
 }
 
 pub(crate) fn running(

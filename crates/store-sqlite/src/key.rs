@@ -3,10 +3,11 @@
 use domain::{ApiKeyId, ApplicationId, ApplicationKey, OrganizationId, OrganizationKey, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use store::{
-    ApiKeyChange, ApiKeyRow, Capabilities, Capability, Error, KeyQuota, NewApiKey, Page,
+    ApiKeyChange, ApiKeyRow, Audited, Capabilities, Capability, Error, KeyQuota, NewApiKey, Page,
     PageRequest, PortalSession, Scope, Write,
 };
 
+use crate::audit::{self, Change};
 use crate::codec::{self, invalid};
 use crate::fault::Fault;
 use crate::idempotency;
@@ -120,7 +121,9 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewApiKey) -> Result<Write<ApiKeyRow
     }
     insert(connection, new)?;
     idempotency::remember_if(connection, asked, new.now, &id)?;
-    Ok(Write::Done(get(connection, new.organization, id)?))
+    let created = get(connection, new.organization, id)?;
+    note(tx, new.now, "create", None, Some(&created))?;
+    Ok(Write::Done(created))
 }
 
 fn insert(connection: &Connection, new: &NewApiKey) -> rusqlite::Result<()> {
@@ -251,7 +254,8 @@ pub(crate) fn update(
 ) -> Result<ApiKeyRow, Fault> {
     let connection = tx.connection;
     let bytes = id.bits().to_be_bytes();
-    let mut changed = get(connection, organization, bytes)?;
+    let before = get(connection, organization, bytes)?;
+    let mut changed = before.clone();
     if changed.scope == Scope::Portal {
         return Err(Error::NotFound("API key").into());
     }
@@ -279,6 +283,7 @@ pub(crate) fn update(
             changed.quota.burst,
             changed.quota.messages_per_day,
         ])?;
+    note(tx, change.now, "update", Some(&before), Some(&changed))?;
     Ok(changed)
 }
 
@@ -286,6 +291,7 @@ pub(crate) fn delete(
     tx: &mut Tx<'_>,
     organization: OrganizationKey,
     id: ApiKeyId,
+    now: Timestamp,
 ) -> Result<(), Fault> {
     let bytes = id.bits().to_be_bytes();
     let found = get(tx.connection, organization, bytes)?;
@@ -293,7 +299,30 @@ pub(crate) fn delete(
     tx.connection
         .prepare_cached("DELETE FROM api_key WHERE id = ?1")?
         .execute([bytes])?;
+    note(tx, now, "delete", Some(&found), None)?;
     Ok(())
+}
+
+fn note(
+    tx: &Tx<'_>,
+    now: Timestamp,
+    verb: &str,
+    before: Option<&ApiKeyRow>,
+    after: Option<&ApiKeyRow>,
+) -> rusqlite::Result<()> {
+    let Some(row) = after.or(before) else {
+        return Ok(());
+    };
+    let noun = match row.scope {
+        Scope::Portal => "portal_token",
+        Scope::Admin | Scope::Read | Scope::Publish => "api_key",
+    };
+    let action = format!("{noun}.{verb}");
+    let mut change = Change::new(now, &action, row.id);
+    change.application = row.application_id;
+    change.before = before.map(Audited::audit_fields);
+    change.after = after.map(Audited::audit_fields);
+    audit::note(tx, row.organization, change)
 }
 
 /// Revokes whatever is held to an application that is being deleted.
@@ -309,7 +338,9 @@ pub(crate) fn expire_portal_tokens(
     application: ApplicationKey,
     sessions: &[String],
     at: Timestamp,
+    now: Timestamp,
 ) -> Result<u64, Fault> {
+    note_expiry(tx, application, now)?;
     const ALL: &str = "UPDATE api_key SET expires = min(coalesce(expires, ?2), ?2)
                         WHERE application = ?1 AND scope = 'portal'";
     if sessions.is_empty() {
@@ -327,6 +358,16 @@ pub(crate) fn expire_portal_tokens(
         count += update.execute(params![application.0, at.as_micros(), session])?;
     }
     Ok(count as u64)
+}
+
+fn note_expiry(tx: &Tx<'_>, application: ApplicationKey, now: Timestamp) -> rusqlite::Result<()> {
+    let id: [u8; 16] = tx
+        .connection
+        .prepare_cached("SELECT id FROM application WHERE key = ?1")?
+        .query_row([application.0], |row| row.get(0))?;
+    let id = ApplicationId::from_bits(u128::from_be_bytes(id));
+    let change = Change::new(now, "portal_token.expire_all", id);
+    audit::note_in(tx, application, change.within(id))
 }
 
 pub(crate) fn note_uses(tx: &mut Tx<'_>, uses: &[(ApiKeyId, Timestamp)]) -> Result<(), Fault> {

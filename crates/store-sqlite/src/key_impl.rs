@@ -76,9 +76,9 @@ impl KeyStore for SqliteStore {
         &self,
         organization: OrganizationKey,
         id: ApiKeyId,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Result<(), Error> {
-        self.write(move |tx| key::delete(tx, organization, id))
+        self.write(move |tx| key::delete(tx, organization, id, now))
             .await
     }
 
@@ -87,9 +87,9 @@ impl KeyStore for SqliteStore {
         application: ApplicationKey,
         sessions: Vec<String>,
         at: Timestamp,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Result<u64, Error> {
-        self.write(move |tx| key::expire_portal_tokens(tx, application, &sessions, at))
+        self.write(move |tx| key::expire_portal_tokens(tx, application, &sessions, at, now))
             .await
     }
 

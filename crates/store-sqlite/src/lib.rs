@@ -15,6 +15,7 @@
 mod append;
 mod application;
 mod attempt;
+mod audit;
 mod backup;
 mod checkpoint;
 mod claim;
@@ -56,7 +57,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
-use store::Error;
+use store::{Author, Error};
 use tokio::sync::oneshot;
 
 use crate::checkpoint::Checkpointer;
@@ -141,9 +142,11 @@ pub enum OpenError {
 
 /// A store in one SQLite file.
 pub struct SqliteStore {
-    backend: Backend,
+    backend: Arc<Backend>,
     commits: Arc<AtomicU64>,
     path: Option<PathBuf>,
+    /// Whose changes the audit trail notes; `None` is posthaste itself.
+    author: Option<Arc<Author>>,
 }
 
 enum Backend {
@@ -203,6 +206,16 @@ impl SqliteStore {
         .await
     }
 
+    /// Returns the same store, with somebody else as the author of changes.
+    fn with_author(&self, author: Author) -> Self {
+        Self {
+            backend: Arc::clone(&self.backend),
+            commits: Arc::clone(&self.commits),
+            path: self.path.clone(),
+            author: Some(Arc::new(author)),
+        }
+    }
+
     fn commits(&self) -> u64 {
         self.commits.load(Ordering::Acquire)
     }
@@ -210,8 +223,13 @@ impl SqliteStore {
     /// Runs a unit of work in a savepoint of its own.
     async fn write<T: Send + 'static>(
         &self,
-        work: impl FnMut(&mut Tx<'_>) -> Result<T, Fault> + Send + 'static,
+        mut work: impl FnMut(&mut Tx<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Error> {
+        let author = self.author.clone();
+        let work = move |tx: &mut Tx<'_>| {
+            tx.author.clone_from(&author);
+            work(tx)
+        };
         self.submit(work, Weight::default(), true).await
     }
 
@@ -238,7 +256,7 @@ impl SqliteStore {
             result: Err(Error::Failed("the work did not run".into())),
             reply,
         });
-        match &self.backend {
+        match &*self.backend {
             Backend::Threads(threads) => threads.writer.submit(job)?,
             Backend::Inline(writer) => writer
                 .lock()
@@ -255,7 +273,7 @@ impl SqliteStore {
         &self,
         query: impl FnOnce(&Connection, u64) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Error> {
-        match &self.backend {
+        match &*self.backend {
             Backend::Threads(threads) => {
                 let (reply, answer) = oneshot::channel();
                 let commits = Arc::clone(&self.commits);

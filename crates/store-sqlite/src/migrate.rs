@@ -37,6 +37,10 @@ const MIGRATIONS: &[Migration] = &[
         version: 6,
         sql: include_str!("../migrations/0006_job.sql"),
     },
+    Migration {
+        version: 7,
+        sql: include_str!("../migrations/0007_audit.sql"),
+    },
 ];
 
 /// Applies what is missing, each migration in its own transaction.

@@ -41,7 +41,8 @@ pub(crate) fn open(options: Options) -> Result<SqliteStore, OpenError> {
     migrate::migrate(&connection)?;
     let backend = threads(connection, &path, &options, Arc::clone(&commits), lock)?;
     Ok(SqliteStore {
-        backend: Backend::Threads(backend),
+        author: None,
+        backend: Arc::new(Backend::Threads(backend)),
         commits,
         path: Some(path),
     })
@@ -55,7 +56,8 @@ fn inline(
     migrate::migrate(&connection)?;
     let writer = Writer::new(connection, Arc::clone(&commits), options.on_fatal)?;
     Ok(SqliteStore {
-        backend: Backend::Inline(Mutex::new(writer)),
+        author: None,
+        backend: Arc::new(Backend::Inline(Mutex::new(writer))),
         commits,
         path: options.path,
     })

@@ -398,7 +398,7 @@ impl Store for SqliteStore {
     }
 
     async fn backup(&self, backup: Backup) -> Result<(), Error> {
-        let Backend::Threads(_) = &self.backend else {
+        let Backend::Threads(_) = &*self.backend else {
             return self.copy_inline(&backup);
         };
         // A thread of its own: a copy takes longer than any reader may be busy.
@@ -435,7 +435,7 @@ impl Store for SqliteStore {
 
 impl SqliteStore {
     fn copy_inline(&self, backup: &Backup) -> Result<(), Error> {
-        let Backend::Inline(writer) = &self.backend else {
+        let Backend::Inline(writer) = &*self.backend else {
             return Err(Error::Failed("the store has threads".into()));
         };
         let writer = writer.lock().unwrap_or_else(PoisonError::into_inner);

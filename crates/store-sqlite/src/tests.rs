@@ -402,7 +402,7 @@ async fn counters_rise_with_each_recorded_attempt() {
         .tried(message, &endpoint, 3, AfterAttempt::Success)
         .await;
 
-    let Backend::Inline(writer) = &sqlite.backend else {
+    let Backend::Inline(writer) = &*sqlite.backend else {
         panic!("a store in memory is inline");
     };
     let rows: Vec<(i64, i64, i64, i64)> = writer

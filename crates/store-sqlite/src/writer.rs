@@ -76,6 +76,8 @@ pub(crate) struct Tx<'a> {
     pub(crate) pruner: &'a mut Pruner,
     /// The number that this commit will have.
     pub(crate) commit: u64,
+    /// Who makes the changes.
+    pub(crate) author: Option<Arc<store::Author>>,
 }
 
 /// How much of a merged transaction a unit of work takes.
@@ -237,6 +239,7 @@ impl Writer {
             memory: &mut self.memory,
             pruner: &mut self.pruner,
             commit,
+            author: None,
         });
         match result {
             Ok(()) => {}

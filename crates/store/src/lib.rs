@@ -12,6 +12,7 @@
 #![warn(missing_docs)]
 
 mod application;
+mod audit;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 mod delivery;
@@ -32,6 +33,10 @@ mod record;
 mod statistics;
 
 pub use application::{Application, ApplicationChange, ApplicationRef, NewApplication};
+pub use audit::{
+    AuditEnds, AuditEntry, AuditField, AuditFields, AuditFilter, AuditRow, AuditStore, Audited,
+    Author, audit_changes, audit_hash,
+};
 pub use delivery::{
     AttemptCursor, AttemptFilter, AttemptRow, Claim, Claimed, DestinationDue, DueDelivery,
     EndpointMessage, EndpointMessageFilter, GiveUp, MessageDestination, Resend, Resent,
@@ -72,7 +77,7 @@ use domain::{
 /// Held as `Arc<dyn Store>`. Every method may answer [`Error::Full`] (only those that write) or
 /// [`Error::Failed`]; the contracts name the others.
 #[async_trait]
-pub trait Store: KeyStore {
+pub trait Store: KeyStore + AuditStore {
     // ---- The way of a message -------------------------------------------------------------
 
     /// Stores a batch of publishes, each with its messages, deliveries and idempotency row.

@@ -8,7 +8,7 @@ use aide::generate::GenContext;
 use aide::openapi::Operation;
 use aide::operation::{ParamLocation, add_parameters, parameters_from_schema};
 use axum::extract::FromRequestParts;
-use domain::{Channel, EventType, Tag, Timestamp};
+use domain::{ApiKeyId, Channel, EventType, Tag, Timestamp};
 use http::request::Parts;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{DeserializeOwned, Error as _};
@@ -93,6 +93,13 @@ pub(crate) trait FromText: Sized {
 impl FromText for Channel {
     fn from_text(text: &str) -> Result<Self, impl Display> {
         Self::parse(text)
+    }
+}
+
+impl FromText for ApiKeyId {
+    fn from_text(text: &str) -> Result<Self, impl Display> {
+        text.parse()
+            .map_err(|_| "is not the id of an API key".to_owned())
     }
 }
 

@@ -3,6 +3,7 @@
 mod access;
 mod applications;
 mod attempts;
+mod audit;
 mod description;
 mod endpoint_messages;
 mod endpoints;

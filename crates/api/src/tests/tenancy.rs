@@ -11,13 +11,13 @@ use super::keys::{call_as, get_as, make};
 use crate::permissions::{Level, Need, Permission, ROUTES};
 
 /// Names that stand in paths, by the parameter that they stand for.
-type Names = BTreeMap<&'static str, String>;
+pub(super) type Names = BTreeMap<&'static str, String>;
 
 /// An organization with one of everything, and others who have nothing to do with it.
-struct World {
-    api: TestApi,
+pub(super) struct World {
+    pub(super) api: TestApi,
     /// What the first organization has in its application.
-    owned: Names,
+    pub(super) owned: Names,
     /// The same by the names that callers chose, where there are any.
     chosen: Names,
     /// Admin keys of another organization and of another application, each with one of
@@ -119,7 +119,7 @@ fn nobody() -> Names {
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let api = TestApi::new().await;
         let owned = one_of_everything(&api, ADMIN_KEY, "acme").await;
         let mut chosen = owned.clone();
@@ -146,7 +146,13 @@ impl World {
         }
     }
 
-    async fn call(&self, token: &str, method: &Method, path: &str, names: &Names) -> Reply {
+    pub(super) async fn call(
+        &self,
+        token: &str,
+        method: &Method,
+        path: &str,
+        names: &Names,
+    ) -> Reply {
         let body = match *method {
             Method::GET | Method::DELETE => "",
             _ => body_of(method, path),

@@ -14,13 +14,14 @@ use env::Entropy as _;
 use env::testing::SeededEntropy;
 use store::{
     ApiKeyChange, ApiKeyRow, Appended, Application, ApplicationChange, ApplicationRef,
-    AttemptCursor, AttemptFilter, AttemptRecord, AttemptRow, Backup, Claim, Claimed,
-    DestinationDue, Endpoint, EndpointChange, EndpointMessage, EndpointMessageFilter, EndpointRef,
-    EndpointStats, Error, EventTypeChange, EventTypeRow, Expand, Expanded, Expunged, GiveUp, Job,
-    JobAction, JobFilter, JobStep, JobStepped, KeyStore, MessageDestination, MessageFilter,
-    MessageRef, MessageRow, NewApiKey, NewApplication, NewEndpoint, NewEventType, NewJob, Page,
-    PageRequest, PortalSession, Preview, Previewed, Prune, Pruned, Publish, Recorded, Resend,
-    Resent, Rotated, Rotation, Routes, RunningJob, Span, Stats, Store, UnfinishedFanOut, Write,
+    AttemptCursor, AttemptFilter, AttemptRecord, AttemptRow, AuditEnds, AuditFilter, AuditRow,
+    AuditStore, Author, Backup, Claim, Claimed, DestinationDue, Endpoint, EndpointChange,
+    EndpointMessage, EndpointMessageFilter, EndpointRef, EndpointStats, Error, EventTypeChange,
+    EventTypeRow, Expand, Expanded, Expunged, GiveUp, Job, JobAction, JobFilter, JobStep,
+    JobStepped, KeyStore, MessageDestination, MessageFilter, MessageRef, MessageRow, NewApiKey,
+    NewApplication, NewEndpoint, NewEventType, NewJob, Page, PageRequest, PortalSession, Preview,
+    Previewed, Prune, Pruned, Publish, Recorded, Resend, Resent, Rotated, Rotation, Routes,
+    RunningJob, Span, Stats, Store, UnfinishedFanOut, Write,
 };
 
 use super::harness::memory;
@@ -117,6 +118,30 @@ impl LateStore {
         }
         self.manner(method, |manner| manner.running -= 1);
         result
+    }
+}
+
+#[async_trait]
+impl AuditStore for LateStore {
+    fn authored(&self, author: Author) -> Arc<dyn Store> {
+        self.inner.authored(author)
+    }
+
+    async fn audit(
+        &self,
+        organization: OrganizationKey,
+        filter: &AuditFilter,
+        page: PageRequest<i64>,
+    ) -> Result<Page<AuditRow, i64>, Error> {
+        self.inner.audit(organization, filter, page).await
+    }
+
+    async fn audit_ends(&self, organization: OrganizationKey) -> Result<AuditEnds, Error> {
+        self.inner.audit_ends(organization).await
+    }
+
+    async fn prune_audit(&self, before: Timestamp, rows: u16) -> Result<u64, Error> {
+        self.inner.prune_audit(before, rows).await
     }
 }
 

@@ -11,6 +11,7 @@
     reason = "these are tests, although a library's build cannot know that"
 )]
 
+pub mod audit;
 pub mod endpoint_log;
 pub mod endpoints;
 pub mod housekeeping;
@@ -105,6 +106,14 @@ macro_rules! store_conformance {
                 event_types_are_listed_by_name,
                 an_event_type_is_changed_archived_and_erased,
                 enforced_event_types_are_those_that_are_not_archived,
+            }
+            audit {
+                a_change_is_noted_as_its_authors,
+                what_is_refused_is_not_noted,
+                only_administrative_changes_are_noted,
+                entries_are_a_chain,
+                the_trail_is_listed_and_filtered,
+                a_pruned_trail_is_still_a_chain,
             }
             keys {
                 the_organization_is_made_once,
@@ -227,6 +236,7 @@ mod tests {
     fn every_case_is_in_the_list() {
         let written: usize = [
             include_str!("endpoint_log.rs"),
+            include_str!("audit.rs"),
             include_str!("endpoints.rs"),
             include_str!("housekeeping.rs"),
             include_str!("keys.rs"),

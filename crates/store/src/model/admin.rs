@@ -8,9 +8,9 @@ use domain::{
 use super::lists::plain_page_of;
 use super::{Effect, State, StoredApplication};
 use crate::{
-    Application, ApplicationChange, ApplicationRef, Endpoint, EndpointChange, EndpointRef, Error,
-    EventTypeChange, EventTypeRow, NewApplication, NewEndpoint, NewEventType, Page, PageRequest,
-    Rotated, Rotation, Routes, SealedSecret, Write,
+    Application, ApplicationChange, ApplicationRef, Audited, Endpoint, EndpointChange, EndpointRef,
+    Error, EventTypeChange, EventTypeRow, NewApplication, NewEndpoint, NewEventType, Page,
+    PageRequest, Rotated, Rotation, Routes, SealedSecret, Write,
 };
 
 fn set<T: Clone>(field: &mut T, new: Option<&T>) {
@@ -98,6 +98,9 @@ impl State {
         };
         self.applications.insert(key, stored);
         self.remember(idempotency, new.now, Effect::Application(key));
+        let named = (row.id.to_string(), Some(row.id));
+        let done = (new.now, "application.create");
+        self.note(new.organization, done, named, (None, Some(&row)));
         Ok(Write::Done(row))
     }
 
@@ -126,6 +129,7 @@ impl State {
         let uid = change.uid.as_ref().and_then(Option::as_ref);
         self.refuse_taken(organization, uid, Some(key))?;
         let stored = self.application_mut(key);
+        let before = stored.row.clone();
         set(&mut stored.row.uid, change.uid.as_ref());
         set(&mut stored.row.name, change.name.as_ref());
         set(&mut stored.row.throttle_rate, change.throttle_rate.as_ref());
@@ -138,6 +142,9 @@ impl State {
                 endpoint.application_throttle_rate = row.throttle_rate;
             }
         }
+        let named = (row.id.to_string(), Some(row.id));
+        let done = (change.now, "application.update");
+        self.note(organization, done, named, (Some(&before), Some(&row)));
         Ok(row)
     }
 
@@ -160,7 +167,11 @@ impl State {
         self.api_keys.retain(|held| held.application != Some(key));
         let stored = self.application_mut(key);
         stored.deleted = Some(now);
-        Ok(stored.row.clone())
+        let row = stored.row.clone();
+        let named = (row.id.to_string(), Some(row.id));
+        let done = (now, "application.delete");
+        self.note(organization, done, named, (Some(&row), None));
+        Ok(row)
     }
 
     // ---- Endpoints ---------------------------------------------------------------------------
@@ -289,7 +300,10 @@ impl State {
             deleted: None,
         };
         self.remember(idempotency, new.now, Effect::Endpoint(key));
-        Ok(Write::Done(self.put_endpoint(endpoint)))
+        let created = self.put_endpoint(endpoint);
+        let done = (new.now, "endpoint.create");
+        self.note_endpoint(done, &created, (None, Some(&created)));
+        Ok(Write::Done(created))
     }
 
     fn add_url(&mut self, endpoint: EndpointKey, url: &TargetUrl) -> UrlKey {
@@ -318,7 +332,8 @@ impl State {
         endpoint: &EndpointRef,
         change: &EndpointChange,
     ) -> Result<Endpoint, Error> {
-        let mut changed = self.endpoint_copy(application, endpoint)?;
+        let before = self.endpoint_copy(application, endpoint)?;
+        let mut changed = before.clone();
         let uid = change.uid.as_ref().and_then(Option::as_ref);
         self.refuse_taken_endpoint(application, uid, Some(changed.key))?;
         if let Some(url) = &change.url
@@ -341,7 +356,10 @@ impl State {
         set(&mut changed.metadata, change.metadata.as_ref());
         set(&mut changed.headers, change.headers.as_ref());
         changed.updated = change.now;
-        Ok(self.put_endpoint(changed))
+        let changed = self.put_endpoint(changed);
+        let done = (change.now, "endpoint.update");
+        self.note_endpoint(done, &changed, (Some(&before), Some(&changed)));
+        Ok(changed)
     }
 
     fn cancel_through(&self, endpoint: &mut Endpoint) {
@@ -359,6 +377,8 @@ impl State {
         self.cancel_through(&mut deleted);
         self.cancel_deleted(deleted.key);
         deleted.deleted = Some(now);
+        let done = (now, "endpoint.delete");
+        self.note_endpoint(done, &deleted, (Some(&deleted), None));
         Ok(self.put_endpoint(deleted))
     }
 
@@ -375,7 +395,8 @@ impl State {
         endpoint: &EndpointRef,
         rotation: &Rotation,
     ) -> Result<Write<Rotated>, Error> {
-        let mut rotated = self.endpoint_copy(application, endpoint)?;
+        let before = self.endpoint_copy(application, endpoint)?;
+        let mut rotated = before.clone();
         let idempotency = rotation.idempotency.as_ref();
         if let Some(Effect::Rotation(of, secret)) = self.effect(idempotency, rotation.now)? {
             let is_there = rotated.secrets.iter().any(|one| one.sealed == secret);
@@ -407,8 +428,11 @@ impl State {
         let secret = rotation.secret.clone();
         let effect = Effect::Rotation(rotated.key, secret.clone());
         self.remember(idempotency, rotation.now, effect);
+        let rotated = self.put_endpoint(rotated);
+        let done = (rotation.now, "endpoint.rotate_secret");
+        self.note_endpoint(done, &rotated, (Some(&before), Some(&rotated)));
         Ok(Write::Done(Rotated {
-            endpoint: self.put_endpoint(rotated),
+            endpoint: rotated,
             secret,
         }))
     }
@@ -445,6 +469,9 @@ impl State {
         self.event_types.insert(key, row.clone());
         let effect = Effect::EventType(new.name.clone());
         self.remember(idempotency, new.now, effect);
+        let named = (row.name.to_string(), None);
+        let done = (new.now, "event_type.create");
+        self.note(new.organization, done, named, (None, Some(&row)));
         Ok(Write::Done(row))
     }
 
@@ -480,6 +507,7 @@ impl State {
         change: &EventTypeChange,
     ) -> Result<EventTypeRow, Error> {
         let row = self.event_type_mut(organization, name)?;
+        let before = row.clone();
         set(&mut row.description, change.description.as_ref());
         set(&mut row.archived, change.archived.as_ref());
         set(&mut row.deprecated, change.deprecated.as_ref());
@@ -487,7 +515,11 @@ impl State {
         set(&mut row.schemas, change.schemas.as_ref());
         set(&mut row.enforced, change.enforced.as_ref());
         row.updated = change.now;
-        Ok(row.clone())
+        let row = row.clone();
+        let done = (change.now, "event_type.update");
+        let named = (name.to_string(), None);
+        self.note(organization, done, named, (Some(&before), Some(&row)));
+        Ok(row)
     }
 
     pub(super) fn delete_event_type(
@@ -498,8 +530,14 @@ impl State {
         now: Timestamp,
     ) -> Result<(), Error> {
         let row = self.event_type_mut(organization, name)?;
+        let before = row.clone();
         row.archived = true;
         row.updated = now;
+        let after = row.clone();
+        let after: Option<&dyn Audited> = if expunge { None } else { Some(&after) };
+        let named = (name.to_string(), None);
+        let done = (now, "event_type.delete");
+        self.note(organization, done, named, (Some(&before), after));
         if expunge {
             self.event_types.remove(&(organization, name.clone()));
         }

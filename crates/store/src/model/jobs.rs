@@ -7,6 +7,7 @@ use domain::{
     OrganizationKey, Timestamp,
 };
 
+use super::audit::Sides;
 use super::lists::page_of;
 use super::{Back, Delivery, Effect, State, Status, StoredMessage};
 use crate::{
@@ -103,6 +104,9 @@ impl State {
         };
         self.jobs.insert(key, stored);
         self.remember(idempotency, new.now, Effect::Job(key));
+        let named = (row.id.to_string(), None);
+        let done = (new.now, "job.create");
+        self.note(new.organization, done, named, (None, Some(&row)));
         Ok(Write::Done(row))
     }
 
@@ -154,9 +158,14 @@ impl State {
             (JobAction::Cancel, JobState::Running | JobState::Paused) => JobState::Canceled,
             _ => return Ok(job.row.clone()),
         };
+        let before = job.row.clone();
         job.row.state = state;
         job.row.updated = now;
-        Ok(job.row.clone())
+        let row = job.row.clone();
+        let named = (row.id.to_string(), None);
+        let sides: Sides<'_> = (Some(&before), Some(&row));
+        self.note(organization, (now, "job.update"), named, sides);
+        Ok(row)
     }
 
     pub(super) fn running_jobs(&self, after: Option<JobKey>, limit: u16) -> Vec<RunningJob> {

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use domain::{ApiKeyId, ApplicationId, ApplicationKey, OrganizationId, OrganizationKey, Timestamp};
 
+use super::audit::Sides;
 use super::lists::plain_page_of;
 use super::{Effect, Model, State};
 use crate::{
@@ -60,7 +61,18 @@ impl State {
             used: None,
         };
         self.api_keys.push(row.clone());
+        self.note_key(new.now, "create", &row, (None, Some(&row)));
         Ok(Write::Done(row))
+    }
+
+    fn note_key(&mut self, now: Timestamp, verb: &str, row: &ApiKeyRow, sides: Sides<'_>) {
+        let noun = match row.scope {
+            Scope::Portal => "portal_token",
+            Scope::Admin | Scope::Read | Scope::Publish => "api_key",
+        };
+        let action = format!("{noun}.{verb}");
+        let named = (row.id.to_string(), row.application_id);
+        self.note(row.organization, (now, &action), named, sides);
     }
 
     fn live_application_id(
@@ -113,10 +125,13 @@ impl State {
             self.refuse_last_admin(&self.api_keys[position])?;
         }
         let row = &mut self.api_keys[position];
+        let before = row.clone();
         row.name = change.name.unwrap_or_else(|| row.name.clone());
         row.expires = change.expires.unwrap_or(row.expires);
         row.quota = change.quota.unwrap_or(row.quota);
-        Ok(row.clone())
+        let row = row.clone();
+        self.note_key(change.now, "update", &row, (Some(&before), Some(&row)));
+        Ok(row)
     }
 
     fn expire_portal_tokens(
@@ -218,12 +233,13 @@ impl KeyStore for Model {
         &self,
         organization: OrganizationKey,
         id: ApiKeyId,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Result<(), Error> {
         self.write(|state| {
             let position = state.position(organization, id)?;
             state.refuse_last_admin(&state.api_keys[position])?;
-            state.api_keys.remove(position);
+            let row = state.api_keys.remove(position);
+            state.note_key(now, "delete", &row, (Some(&row), None));
             Ok(())
         })
     }
@@ -233,9 +249,15 @@ impl KeyStore for Model {
         application: ApplicationKey,
         sessions: Vec<String>,
         at: Timestamp,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Result<u64, Error> {
-        self.write(|state| Ok(state.expire_portal_tokens(application, &sessions, at)))
+        self.write(|state| {
+            let organization = state.organization_of(application);
+            let id = state.applications[&application].row.id;
+            let done = (now, "portal_token.expire_all");
+            state.note(organization, done, (id.to_string(), Some(id)), (None, None));
+            Ok(state.expire_portal_tokens(application, &sessions, at))
+        })
     }
 
     async fn note_key_uses(&self, uses: Vec<(ApiKeyId, Timestamp)>) -> Result<(), Error> {

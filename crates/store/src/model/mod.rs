@@ -4,6 +4,7 @@
 //! all, where a backend may get by with changing one row. What callers see must be the same.
 
 mod admin;
+mod audit;
 mod jobs;
 mod keys;
 mod line;
@@ -13,7 +14,7 @@ mod prune;
 mod publish;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use domain::{
@@ -24,20 +25,24 @@ use domain::{
 
 use crate::{
     ApiKeyRow, Appended, Application, ApplicationChange, ApplicationRef, AttemptCursor,
-    AttemptFilter, AttemptRecord, AttemptRow, Backup, Claim, Claimed, DestinationDue, Endpoint,
-    EndpointChange, EndpointMessage, EndpointMessageFilter, EndpointRef, EndpointStats, Error,
-    EventTypeChange, EventTypeRow, Expand, Expanded, Expunged, GiveUp, Idempotency, Job, JobAction,
-    JobFilter, JobStep, JobStepped, MessageDestination, MessageFilter, MessageRef, MessageRow,
-    NewApplication, NewEndpoint, NewEventType, NewJob, Page, PageRequest, Preview, Previewed,
-    Prune, Pruned, Publish, PublishedMessage, Recorded, Resend, Resent, Rotated, Rotation, Routes,
-    RunningJob, Sealed, Span, Stats, Store, UnfinishedFanOut, Write,
+    AttemptFilter, AttemptRecord, AttemptRow, AuditEnds, AuditRow, Author, Backup, Claim, Claimed,
+    DestinationDue, Endpoint, EndpointChange, EndpointMessage, EndpointMessageFilter, EndpointRef,
+    EndpointStats, Error, EventTypeChange, EventTypeRow, Expand, Expanded, Expunged, GiveUp,
+    Idempotency, Job, JobAction, JobFilter, JobStep, JobStepped, MessageDestination, MessageFilter,
+    MessageRef, MessageRow, NewApplication, NewEndpoint, NewEventType, NewJob, Page, PageRequest,
+    Preview, Previewed, Prune, Pruned, Publish, PublishedMessage, Recorded, Resend, Resent,
+    Rotated, Rotation, Routes, RunningJob, Sealed, Span, Stats, Store, UnfinishedFanOut, Write,
 };
 
 use jobs::StoredJob;
 
 /// A store in memory.
 #[derive(Debug, Default)]
-pub struct Model(Mutex<State>);
+pub struct Model {
+    state: Arc<Mutex<State>>,
+    /// Whose changes the audit trail notes.
+    author: Author,
+}
 
 impl Model {
     /// Makes an empty store.
@@ -46,13 +51,14 @@ impl Model {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs a write, which counts as a commit whether it changes anything or not.
     fn write<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
         state.commits += 1;
+        state.author.clone_from(&self.author);
         work(&mut state)
     }
 }
@@ -87,6 +93,9 @@ struct State {
     jobs: BTreeMap<JobKey, StoredJob>,
     last_job: i64,
     idempotency: BTreeMap<IdempotencyKey, ([u8; 16], Effect)>,
+    /// Who makes the change under way.
+    author: Author,
+    audit: BTreeMap<OrganizationKey, (AuditEnds, Vec<AuditRow>)>,
 }
 
 #[derive(Debug)]
