@@ -2,8 +2,11 @@
 
 use super::*;
 
+mod causes;
 mod certificates;
+mod reference;
 mod round_trips;
+mod security;
 mod vectors;
 
 use domain::Timestamp;
