@@ -9,16 +9,24 @@ use crate::exit::Failure;
 use crate::text::{Hidden, duration};
 use crate::{Exit, Outcome, Streams, world};
 
-/// Verify a signed request after Standard Webhooks
+mod scheme;
+
+/// Verify a signed request
 ///
 /// Reads the body from standard input, byte for byte as it was received, and the headers from
-/// --header and --headers. Says whether one of the keys has signed it, and if not, why.
+/// --header and --headers. Says whether one of the keys has signed it, and if not, why. Without
+/// --scheme the request is one of Standard Webhooks; with it, of the provider that it names
+/// (github, stripe, slack, shopify, contentful and many more: docs/reference/providers.md).
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Example:\n  posthaste verify --secret \"$SECRET\" --headers headers.txt < body"
-)]
+#[command(after_help = "Examples:
+  posthaste verify --secret \"$SECRET\" --headers headers.txt < body
+  posthaste verify --scheme github --secret \"$SECRET\" \\
+    --header 'X-Hub-Signature-256: sha256=…' < body
+  posthaste verify --scheme twilio --secret \"$TOKEN\" --url https://shop.example/sms \\
+    --headers headers.txt < body")]
 pub struct VerifyArgs {
-    /// A secret (`whsec_…`) or public key (`whpk_…`) to trust; any of several will do
+    /// A secret (`whsec_…`) or public key (`whpk_…`) to trust; any of several will do. With
+    /// --scheme whatever the provider calls its secret
     #[arg(long, required = true, value_name = "KEY")]
     secret: Vec<Hidden>,
     /// A header of the request
@@ -27,12 +35,36 @@ pub struct VerifyArgs {
     /// A file of headers, one a line; other lines are passed over
     #[arg(long = "headers", value_name = "FILE")]
     headers_file: Option<String>,
-    /// How old a signature may be, and how far ahead of this clock
-    #[arg(long, default_value = "5m", value_parser = duration)]
-    tolerance: Duration,
+    /// How old a signature may be, and how far ahead of this clock; 5m, or what the scheme has
+    #[arg(long, value_parser = duration)]
+    tolerance: Option<Duration>,
+    /// When it was received, in seconds since 1970; now where it is not given
+    #[arg(long, value_name = "UNIX_SECONDS")]
+    at: Option<i64>,
+    /// The provider that sent it, or `custom`
+    #[arg(long, value_name = "PROVIDER")]
+    scheme: Option<String>,
+    /// The file of a scheme of your own, in TOML or JSON, for `--scheme custom`
+    #[arg(long, value_name = "FILE", requires = "scheme")]
+    scheme_file: Option<String>,
+    /// The URL as the provider has it, with the query of the request; some providers sign it
+    #[arg(long, requires = "scheme")]
+    url: Option<String>,
+    /// The method of the request; some providers sign it
+    #[arg(long, default_value = "POST", requires = "scheme")]
+    method: String,
+    /// The certificate of a provider that signs with one, as it was fetched
+    #[arg(long, value_name = "FILE", requires = "scheme")]
+    certificate: Option<String>,
 }
 
+/// How old a signature of Standard Webhooks may be.
+const TOLERANCE: Duration = Duration::from_mins(5);
+
 pub(crate) fn run(args: &VerifyArgs, streams: &mut Streams<'_>) -> Outcome {
+    if let Some(name) = &args.scheme {
+        return scheme::run(name, args, streams);
+    }
     let verifier = verifier(&args.secret)?;
     let headers = Headers::of(args, streams)?;
     let body = world::read_input(streams)?;
@@ -44,7 +76,7 @@ pub(crate) fn run(args: &VerifyArgs, streams: &mut Streams<'_>) -> Outcome {
         body: &body,
     };
 
-    match verifier.verify(&received, world::now(), args.tolerance) {
+    match verifier.verify(&received, args.now(), args.tolerance.unwrap_or(TOLERANCE)) {
         Ok(()) => {
             let id = received.id.unwrap_or_default();
             let seconds = received.timestamp.and_then(|text| text.parse().ok());
@@ -56,6 +88,13 @@ pub(crate) fn run(args: &VerifyArgs, streams: &mut Streams<'_>) -> Outcome {
             writeln!(streams.err, "refused: {refused}")?;
             Ok(Exit::Failure)
         }
+    }
+}
+
+impl VerifyArgs {
+    fn now(&self) -> Timestamp {
+        self.at
+            .map_or_else(world::now, Timestamp::from_unix_seconds)
     }
 }
 
@@ -103,3 +142,6 @@ fn header_of(line: &str) -> Option<(String, String)> {
     let (name, value) = line.split_once(':')?;
     Some((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,6 +45,8 @@ pub enum Confirmation {
     OfficialVector,
     /// Signatures from the tests of another verifier are tests here.
     PeerVector,
+    /// A public standard, or no more than a text that both sides know.
+    Standard,
     /// The source of the provider's own libraries.
     Source,
     /// The provider's documentation.
@@ -66,6 +68,7 @@ impl Confirmation {
         match self {
             Self::OfficialVector => "signatures that the provider has published",
             Self::PeerVector => "signatures in the tests of another verifier",
+            Self::Standard => "a public standard",
             Self::Source => "the source of the provider's own libraries",
             Self::Documentation => "the provider's documentation",
             Self::SecondHand => "**unconfirmed**: what several others say",

@@ -272,17 +272,21 @@ impl Scheme {
     }
 
     fn found_ids(&self, view: &View<'_>) -> Vec<Id> {
-        let places = self.ids.iter();
-        places
-            .filter_map(|place| {
-                let value = place.find(view).ok().flatten()?;
-                let usable = !value.is_empty() && value.len() <= ID_LEN_MAX;
-                usable.then(|| Id {
+        let by_itself = self.signed.parts().contains(&Part::Id);
+        let mut ids = Vec::new();
+        for place in &self.ids {
+            let found = place.find(view).ok().flatten();
+            let usable = found.filter(|id| !id.is_empty() && id.len() <= ID_LEN_MAX);
+            if let Some(value) = usable {
+                // Of several headers that may hold the id, the first that there is was signed.
+                let another = by_itself && !ids.is_empty() && !place.is_in_body();
+                ids.push(Id {
                     value: value.into_owned(),
-                    signed: self.covers(place),
-                })
-            })
-            .collect()
+                    signed: self.covers(place) && !another,
+                });
+            }
+        }
+        ids
     }
 
     /// The event type: the texts at its places, joined by full stops, in the characters that an

@@ -23,6 +23,7 @@ How the requests of each provider are verified. A name in `code` is what `--sche
 - An id that the signature does not cover can be changed by whoever repeats a request.
 - **Unconfirmed** means that nothing of the provider's own was compared. Try such a provider with a
   request that you know to be good (`posthaste verify --scheme NAME …`) before you rely on it.
+- Where to click is what it was when this was written; providers move it now and then.
 
 For a provider that is not here, write a [scheme of your own](#a-scheme-of-your-own).
 ";
@@ -72,12 +73,13 @@ A place is `header:NAME`, `json:PATH` (keys and indices joined by full stops), `
 |---|---|
 | `{body}` | the body, byte for byte |
 | `{timestamp}`, `{id}` | the timestamp and the first id, as they are spelled |
-| `{method}`, `{url}`, `{path}` | the method; the public URL with the query; its path and query |
+| `{method}`, `{url}`, `{path}` | the method; the public URL; its path and query |
 | `{secret}` | the secret, for `sha256-concat` |
-| `{header:X}`, `{json:a.b}`, … | the text at a place; with `?` before the brace it may be absent |
+| `{header:X}`, `{json:a.b}`, … | the text at a place; with `?` at its end: or nothing |
 | `{form}` | the fields of a form sorted by name, each name followed by its values |
 | `{headers:X}` | the headers that header X lists, as `name:value;name:value` |
-| `{body.crc32}`, `{body.json-string}` | the body's CRC-32 in decimal; the body as a string of JSON |
+| `{body.crc32}` | the body's CRC-32 in decimal |
+| `{body.json-string}` | the body as a string of JSON |
 | `{{`, `}}` | a brace |
 ";
 

@@ -392,6 +392,19 @@ fn an_id_says_whether_the_signature_covers_it() {
 }
 
 #[test]
+fn of_two_ids_in_headers_only_the_one_that_was_signed_counts_as_signed() {
+    let sent = shared("svix", SVIX, &Sent::post("{}")).with("webhook-id", "msg_2");
+
+    let ids = sent.verified(scheme("svix"), &[SVIX], NOW).ids;
+
+    let ids: Vec<_> = ids
+        .iter()
+        .map(|id| (id.value.as_str(), id.signed))
+        .collect();
+    assert_eq!(ids, [("msg_1", true), ("msg_2", false)]);
+}
+
+#[test]
 fn an_event_type_has_the_characters_of_one() {
     let sent = |topic: &str| {
         let sent = Sent::post("{}").with("X-Shopify-Topic", topic);
