@@ -212,6 +212,12 @@ pub(crate) struct EndpointCommon {
     /// Why it is disabled: `requested`, `gone` (it answered 410) or `failing` (for too long)
     #[serde(skip_serializing_if = "Option::is_none")]
     disabled_reason: Option<&'static str>,
+    /// Since when it is disabled
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disabled_at: Option<String>,
+    /// When its first failure since its last success was, if it was disabled for failing
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failing_since: Option<String>,
     /// Its deliveries are held
     paused: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -323,6 +329,8 @@ impl From<Endpoint> for EndpointCommon {
             description: endpoint.description,
             disabled: endpoint.disabled.is_some(),
             disabled_reason: endpoint.disabled.map(domain::DisabledReason::slug),
+            disabled_at: endpoint.disabled_at.map(|at| at.to_string()),
+            failing_since: endpoint.failing_since.map(|at| at.to_string()),
             paused: endpoint.paused,
             filter_types: event_types.clone(),
             event_types,

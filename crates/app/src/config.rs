@@ -24,6 +24,7 @@ pub(crate) struct Config {
     pub(crate) store: Store,
     pub(crate) delivery: Delivery,
     pub(crate) engine: Engine,
+    pub(crate) operations: Operations,
     pub(crate) egress: Egress,
     pub(crate) limits: Limits,
     pub(crate) retention: Retention,
@@ -111,6 +112,8 @@ pub(crate) struct Delivery {
     pub(crate) breaker_failures: u32,
     /// … once they have lasted this long.
     pub(crate) breaker_after: Span,
+    /// How long an endpoint may fail, with a delivery given up, before it is disabled; 0 is never.
+    pub(crate) disable_after: Span,
     /// Between probes of a destination whose breaker is open.
     pub(crate) breaker_probe: Span,
     /// Bytes of an answer that are read.
@@ -141,11 +144,35 @@ impl Default for Delivery {
             slow_start: Span(engine.slow_start),
             breaker_failures: engine.breaker_failures,
             breaker_after: Span(engine.breaker_after),
+            disable_after: Span(engine.disable_after),
             breaker_probe: Span(engine.breaker_probe),
             response_read: Size(engine.response.read),
             response_kept: Size(engine.response.kept),
             response_kept_private: Size(engine.response.kept_private),
         }
+    }
+}
+
+/// What the operator is told.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Operations {
+    /// The uid or id of the application that operational messages are published to; one with this
+    /// uid is created when the first of them comes.
+    pub(crate) application: Option<String>,
+}
+
+impl Operations {
+    fn application(&self) -> Result<Option<store::ApplicationRef>, String> {
+        let Some(name) = &self.application else {
+            return Ok(None);
+        };
+        if let Ok(id) = name.parse::<domain::ApplicationId>() {
+            return Ok(Some(store::ApplicationRef::Id(id)));
+        }
+        let uid = domain::Uid::parse_unlike(name, domain::ApplicationId::looks_like);
+        let uid = uid.map_err(|error| error.to_string())?;
+        Ok(Some(store::ApplicationRef::Uid(uid)))
     }
 }
 
@@ -424,6 +451,10 @@ impl Config {
             },
         );
         check("delivery.retry_schedule", self.schedule().map(|_| ()));
+        check(
+            "operations.application",
+            self.operations.application().map(|_| ()),
+        );
         check("egress.allow", self.address_policy().map(|_| ()));
         for (setting, zero, what) in self.zeroes() {
             check(setting, if zero { Err(what.to_owned()) } else { Ok(()) });
@@ -567,6 +598,8 @@ impl Config {
             breaker_failures: delivery.breaker_failures,
             breaker_after: delivery.breaker_after.0,
             breaker_probe: delivery.breaker_probe.0,
+            disable_after: delivery.disable_after.0,
+            operations: self.operations.application().map_err(anyhow::Error::msg)?,
             idle_connections_max: engine.idle_connections,
             intake_waiting_max: engine.waiting,
             intake_waiting_bytes: engine.waiting_bytes.0,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::RetryPolicy;
 use env::ResponseLimits;
+use store::ApplicationRef;
 
 use crate::in_hand::Suspects;
 
@@ -32,6 +33,11 @@ pub struct EngineConfig {
     pub breaker_failures: u32,
     /// … once they have lasted this long.
     pub breaker_after: Duration,
+    /// How long an endpoint may fail, with a delivery given up, before it is disabled; zero is for
+    /// ever.
+    pub disable_after: Duration,
+    /// The operator's application, to which operational messages are published.
+    pub operations: Option<ApplicationRef>,
     /// Time between probes of a destination whose breaker is open.
     pub breaker_probe: Duration,
     /// Idle connections kept over all lanes; the longest idle one goes first.
@@ -81,6 +87,8 @@ impl Default for EngineConfig {
             retry: RetryPolicy::default(),
             breaker_failures: 20,
             breaker_after: Duration::from_secs(10),
+            disable_after: Duration::from_secs(5 * DAY),
+            operations: None,
             breaker_probe: Duration::from_secs(10),
             idle_connections_max: 1_024,
             idle_connection_timeout: Duration::from_secs(55),

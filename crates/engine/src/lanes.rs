@@ -567,6 +567,11 @@ impl Lanes {
         self.consider(key, now);
     }
 
+    /// Gives up an outcome that cannot be recorded. Its lane holds the delivery for ever.
+    pub(crate) const fn abandoned(&mut self) {
+        self.unrecorded -= 1;
+    }
+
     /// Notes that a delivery which waited in line became due in the store, as of this commit.
     pub(crate) fn promoted(
         &mut self,

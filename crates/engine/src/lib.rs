@@ -19,6 +19,7 @@ mod connections;
 mod destination;
 mod dispatch;
 mod expunge;
+mod failing;
 mod fan_out;
 mod give_up;
 mod gone;
@@ -30,6 +31,7 @@ mod lanes;
 mod listeners;
 mod memory;
 mod metrics;
+mod operations;
 mod pace;
 mod pruner;
 mod publish;
@@ -44,7 +46,7 @@ mod sign;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use domain::{ApplicationKey, EndpointKey, MessageKey, Timestamp};
@@ -74,6 +76,8 @@ pub struct Engine {
 /// Intake and delivery on separate single-threaded runtimes beat one shared runtime.
 pub struct Loops {
     shared: Arc<Shared>,
+    /// Of the engine's handles, which may all be dropped before the loops end.
+    door: Weak<Door>,
     waiting: mpsc::Receiver<Waiting>,
     notices: mpsc::Receiver<Notice>,
     stop: CancellationToken,
@@ -107,22 +111,19 @@ impl Engine {
             .take_shards(dependencies.clock.now())
             .await?;
         let (sender, notices) = mpsc::channel(NOTICES);
+        dependencies.store.announce(config.operations.is_some());
         let shared = Arc::new(Shared::new(config, dependencies, owned, sender));
         let (door, waiting) = Door::new(&shared);
+        let door = Arc::new(door);
         let loops = Loops {
+            door: Arc::downgrade(&door),
             shared: Arc::clone(&shared),
             waiting,
             notices,
             stop: CancellationToken::new(),
             finished: CancellationToken::new(),
         };
-        Ok((
-            Self {
-                shared,
-                door: Arc::new(door),
-            },
-            loops,
-        ))
+        Ok((Self { shared, door }, loops))
     }
 
     /// Publishes; returns once the messages and their deliveries are durable.
@@ -138,6 +139,7 @@ impl Engine {
     /// created or deleted in the store. Call it after every such write, before answering.
     pub fn changed(&self, application: ApplicationKey, endpoint: Option<EndpointKey>) {
         self.shared.routing.forget(application);
+        self.shared.announced.notify_one();
         self.tell(Notice::Changed(application, endpoint));
     }
 
@@ -236,6 +238,7 @@ impl Loops {
     ) {
         let Self {
             shared,
+            door,
             waiting,
             notices,
             stop,
@@ -255,6 +258,15 @@ impl Loops {
                     stop.clone(),
                 ))),
                 AbortOnDropHandle::new(tokio::spawn(jobs::run(Arc::clone(&shared), stop.clone()))),
+                AbortOnDropHandle::new(tokio::spawn(failing::run(
+                    Arc::clone(&shared),
+                    stop.clone(),
+                ))),
+                AbortOnDropHandle::new(tokio::spawn(operations::run(
+                    Arc::clone(&shared),
+                    door,
+                    stop.clone(),
+                ))),
                 AbortOnDropHandle::new(tokio::spawn(pruner::run(
                     Arc::clone(&shared),
                     stop.clone(),

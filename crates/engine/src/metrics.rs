@@ -30,6 +30,8 @@ pub(crate) struct Metrics {
     pub(crate) attempts: Family<OutcomeLabel, Counter>,
     pub(crate) succeeded: Counter,
     pub(crate) dead_lettered: Counter,
+    pub(crate) disabled: Counter,
+    pub(crate) abandoned: Counter,
     pub(crate) duration: Histogram,
     pub(crate) lag: Histogram,
     pub(crate) commit: Histogram,
@@ -54,6 +56,8 @@ impl Default for Metrics {
             attempts: Family::default(),
             succeeded: Counter::default(),
             dead_lettered: Counter::default(),
+            disabled: Counter::default(),
+            abandoned: Counter::default(),
             duration: Histogram::new(SECONDS),
             lag: Histogram::new(SECONDS),
             commit: Histogram::new(SECONDS),
@@ -93,6 +97,16 @@ impl Metrics {
                 "deliveries_dead_lettered",
                 "Deliveries given up",
                 &self.dead_lettered,
+            ),
+            (
+                "endpoints_disabled",
+                "Endpoints disabled for failing",
+                &self.disabled,
+            ),
+            (
+                "outcomes_abandoned",
+                "Outcomes that the store refused for ever",
+                &self.abandoned,
             ),
         ] {
             registry.register(format!("posthaste_{name}"), help, metric.clone());

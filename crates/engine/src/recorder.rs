@@ -40,9 +40,56 @@ pub(crate) async fn run(shared: Arc<Shared>, finished: CancellationToken) {
     }
 }
 
+/// Tries of a batch that the store refuses for a reason that another try may not cure.
+const TRIES: u32 = 4;
+/// Outcomes given up before the recorder believes that the store is at fault, and waits for it.
+const ABANDONED_MAX: u64 = 1_000;
+
 /// Records one batch, however often it has to be tried: what was sent must not be forgotten. Only
 /// when the engine has to end, and the store still refuses, it is left to be sent again.
+///
+/// A batch that the store refuses again and again has an outcome in it that cannot be stored. It
+/// is halved until that one is found and given up, so that the others are not held up by it.
 async fn record(shared: &Arc<Shared>, batch: Vec<AttemptRecord>, finished: &CancellationToken) {
+    let mut parts = vec![batch];
+    let mut tries = TRIES;
+    while let Some(mut part) = parts.pop() {
+        // Halves of a refused batch are tried once, so that the search takes no time.
+        let most = if part.len() > 1 { tries } else { TRIES };
+        tries = 1;
+        match try_record(shared, &part, most, finished).await {
+            Ok(()) => {}
+            Err(_) if part.len() > 1 => {
+                let rest = part.split_off(part.len() / 2);
+                parts.push(rest);
+                parts.push(part);
+            }
+            Err(error) => abandon(shared, &part[0], &error),
+        }
+    }
+}
+
+/// Gives up one outcome. Its delivery stays in its lane's memory, so it is not sent again before
+/// the next start.
+fn abandon(shared: &Shared, record: &AttemptRecord, error: &store::Error) {
+    shared.metrics.abandoned.inc();
+    shared.lanes().abandoned();
+    tracing::error!(
+        message = ?record.message,
+        endpoint = ?record.endpoint,
+        attempt.number = record.number,
+        %error,
+        "The outcome of an attempt cannot be stored; it is sent again at the next start"
+    );
+}
+
+/// Records, or returns the error of a batch that the store has refused `most` times.
+async fn try_record(
+    shared: &Arc<Shared>,
+    batch: &[AttemptRecord],
+    most: u32,
+    finished: &CancellationToken,
+) -> Result<(), store::Error> {
     let after: Vec<_> = batch
         .iter()
         .map(|record| Settled {
@@ -57,9 +104,10 @@ async fn record(shared: &Arc<Shared>, batch: Vec<AttemptRecord>, finished: &Canc
         .filter(|record| record.http_status == Some(410))
         .map(|record| (record.endpoint, record.url))
         .collect();
+    let mut tries = 0;
     loop {
         // The batch is kept for another try; a record is small, its answer's body is shared.
-        match shared.store.record(batch.clone()).await {
+        match shared.store.record(batch.to_vec()).await {
             Ok(answers) => {
                 let now = shared.monotonic();
                 let (commit, due) = (shared.store.commit_number(), shared.schedule_now());
@@ -78,7 +126,7 @@ async fn record(shared: &Arc<Shared>, batch: Vec<AttemptRecord>, finished: &Canc
                     tokio::spawn(crate::gone::disable(Arc::clone(shared), endpoint, url));
                 }
                 crate::dispatch::pump(shared);
-                return;
+                return Ok(());
             }
             Err(error) => {
                 if error == store::Error::Full {
@@ -86,7 +134,12 @@ async fn record(shared: &Arc<Shared>, batch: Vec<AttemptRecord>, finished: &Canc
                 }
                 tracing::warn!(%error, outcomes = batch.len(), "Recording failed; trying again");
                 if finished.is_cancelled() {
-                    return;
+                    return Ok(());
+                }
+                tries += 1;
+                let for_ever = matches!(error, store::Error::Failed(_)) && tries >= most;
+                if for_ever && shared.metrics.abandoned.get() < ABANDONED_MAX {
+                    return Err(error);
                 }
                 tokio::time::sleep(AGAIN_AFTER).await;
             }

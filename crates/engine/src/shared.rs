@@ -79,6 +79,8 @@ pub(crate) struct Shared {
     pub(crate) fan_outs_wait: Notify,
     /// There may be jobs to run.
     pub(crate) jobs_changed: Notify,
+    /// There may be something to tell the operator.
+    pub(crate) announced: Notify,
     /// The store refused a write for want of room.
     full: AtomicBool,
 }
@@ -119,6 +121,7 @@ impl Shared {
             fan_outs: Arc::new(Semaphore::new(crate::fan_out::AT_ONCE)),
             fan_outs_wait: Notify::new(),
             jobs_changed: Notify::new(),
+            announced: Notify::new(),
             full: AtomicBool::new(false),
         }
     }

@@ -6,6 +6,7 @@ mod harness;
 mod jobs;
 mod late;
 mod lives;
+mod operations;
 mod order;
 mod pace;
 mod races;

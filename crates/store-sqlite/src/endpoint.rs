@@ -8,13 +8,15 @@ use domain::{
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use store::{
-    ApplicationRef, Endpoint, EndpointChange, EndpointRef, Error, NewEndpoint, Page, PageRequest,
-    Rotated, Rotation, Routes, Sealed, SealedSecret, Write,
+    Announced, ApplicationRef, Endpoint, EndpointChange, EndpointRef, Error, NewEndpoint, Page,
+    PageRequest, Rotated, Rotation, Routes, Sealed, SealedSecret, Write,
 };
 
+use crate::announcement::{self, Details};
 use crate::application;
 use crate::audit::{self, Change};
 use crate::codec;
+use crate::failing;
 use crate::fault::Fault;
 use crate::idempotency;
 use crate::page::{ID_ENDS, Walk};
@@ -25,8 +27,8 @@ const SELECT: &str = "
     SELECT e.key, e.application, a.id, e.id, e.uid, u.url, e.url, e.description, e.disabled,
            e.paused, e.event_types, e.channels, e.throttle_rate, e.metadata, e.headers,
            e.canceled_through, e.version, e.created, e.updated, coalesce(e.deleted, a.deleted),
-           a.throttle_rate, e.retry_schedule, e.timeout, e.concurrency,
-           e.svix_headers
+           a.throttle_rate, e.retry_schedule, e.timeout, e.concurrency, e.svix_headers,
+           e.disabled_at, e.failing_since
       FROM endpoint e JOIN application a ON a.key = e.application
       JOIN endpoint_url u ON u.key = e.url";
 
@@ -64,6 +66,8 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
         deleted: codec::time_or_none(row, 19)?,
         application_throttle_rate: codec::small_or_none(row, 20)?,
         tuning: tuning(row)?,
+        disabled_at: codec::time_or_none(row, 25)?,
+        failing_since: codec::time_or_none(row, 26)?,
     })
 }
 
@@ -237,10 +241,10 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewEndpoint) -> Result<Write<Endpoin
         .prepare_cached(
             "INSERT INTO endpoint (application, id, uid, url, description, disabled, paused,
                     event_types, channels, throttle_rate, metadata, headers, generation, version,
-                    created, updated, retry_schedule, timeout, concurrency,
-                    svix_headers)
+                    created, updated, retry_schedule, timeout, concurrency, svix_headers,
+                    disabled_at)
              VALUES (?1, ?2, ?3, 0, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?10, 0, 1, ?11, ?11, ?12, ?13,
-                     ?14, ?15)",
+                     ?14, ?15, ?16)",
         )?
         .execute(params![
             new.application.0,
@@ -258,6 +262,7 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewEndpoint) -> Result<Write<Endpoin
             new.tuning.timeout.map(codec::micros),
             new.tuning.concurrency,
             new.tuning.svix_headers,
+            new.disabled.map(|_| new.now.as_micros()),
         ])?;
     let key = EndpointKey(connection.last_insert_rowid());
     let url = insert_url(connection, key, &new.url)?;
@@ -267,6 +272,7 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewEndpoint) -> Result<Write<Endpoin
     insert_secret(connection, key, 1, &new.secret)?;
     application::raise_version(connection, new.application)?;
     idempotency::remember_if(connection, idempotency, new.now, &key.0.to_be_bytes())?;
+    announce(tx, key, Announced::Created, new.now)?;
     let created = live_by_key(connection, key)?;
     let change = Change::new(new.now, "endpoint.create", created.id).to(&created);
     note(tx, &created, change)?;
@@ -361,6 +367,17 @@ pub(crate) fn update(
     endpoint: &EndpointRef,
     change: &EndpointChange,
 ) -> Result<Endpoint, Fault> {
+    self::change(tx, application, endpoint, change, None)
+}
+
+/// Changes an endpoint; one that is disabled for failing tells since when it does.
+pub(crate) fn change(
+    tx: &mut Tx<'_>,
+    application: ApplicationKey,
+    endpoint: &EndpointRef,
+    change: &EndpointChange,
+    failing_since: Option<Timestamp>,
+) -> Result<Endpoint, Fault> {
     let connection = tx.connection;
     let before = get(connection, application, endpoint)?;
     let mut changed = before.clone();
@@ -375,12 +392,55 @@ pub(crate) fn update(
     if let Some(Some(_)) = change.disabled {
         cancel_pending(tx, &mut changed)?;
     }
+    if change.disabled.is_some() || change.url.as_ref().is_some_and(|url| *url != changed.url) {
+        failing::forget(tx, changed.key)?;
+    }
     apply(&mut changed, change);
+    if let Some(disabled) = change.disabled {
+        let since = changed.disabled_at.filter(|_| before.disabled.is_some());
+        changed.disabled_at = disabled.map(|_| since.unwrap_or(change.now));
+        changed.failing_since = failing_since;
+    }
     write(connection, &changed)?;
     application::raise_version(connection, application)?;
     let noted = Change::new(change.now, "endpoint.update", changed.id);
     note(tx, &changed, noted.from(&before).to(&changed))?;
+    tell(tx, before.disabled, &changed, change)?;
     Ok(changed)
+}
+
+/// Announces what a change was about.
+fn tell(
+    tx: &Tx<'_>,
+    before: Option<DisabledReason>,
+    changed: &Endpoint,
+    change: &EndpointChange,
+) -> rusqlite::Result<()> {
+    let others = EndpointChange {
+        disabled: None,
+        now: Timestamp::default(),
+        ..change.clone()
+    };
+    if others != EndpointChange::default() {
+        announce(tx, changed.key, Announced::Updated, change.now)?;
+    }
+    match (before, changed.disabled) {
+        (None, Some(reason)) => {
+            let details = Details {
+                disabled: Some(reason),
+                since: changed.failing_since.map(Timestamp::as_micros),
+                message: None,
+            };
+            let what = Announced::Disabled;
+            announcement::announce(tx, changed.key.0, what, change.now, details)
+        }
+        (Some(_), None) => announce(tx, changed.key, Announced::Enabled, change.now),
+        _ => Ok(()),
+    }
+}
+
+fn announce(tx: &Tx<'_>, key: EndpointKey, what: Announced, at: Timestamp) -> rusqlite::Result<()> {
+    announcement::announce(tx, key.0, what, at, Details::default())
 }
 
 fn apply(endpoint: &mut Endpoint, change: &EndpointChange) {
@@ -410,7 +470,7 @@ fn write(connection: &Connection, endpoint: &Endpoint) -> rusqlite::Result<()> {
                     event_types = ?7, channels = ?8, throttle_rate = ?9, metadata = ?10,
                     headers = ?11, version = version + 1, updated = ?12,
                     retry_schedule = ?13, timeout = ?14, concurrency = ?15,
-                    svix_headers = ?16
+                    svix_headers = ?16, disabled_at = ?17, failing_since = ?18
               WHERE key = ?1",
         )?
         .execute(params![
@@ -430,6 +490,8 @@ fn write(connection: &Connection, endpoint: &Endpoint) -> rusqlite::Result<()> {
             endpoint.tuning.timeout.map(codec::micros),
             endpoint.tuning.concurrency,
             endpoint.tuning.svix_headers,
+            endpoint.disabled_at.map(Timestamp::as_micros),
+            endpoint.failing_since.map(Timestamp::as_micros),
         ])
         .map(drop)
 }
@@ -480,6 +542,8 @@ pub(crate) fn delete(
     application::raise_version(tx.connection, application)?;
     let change = Change::new(now, "endpoint.delete", deleted.id).from(&deleted);
     note(tx, &deleted, change)?;
+    failing::forget(tx, deleted.key)?;
+    announce(tx, deleted.key, Announced::Deleted, now)?;
     deleted.deleted = Some(now);
     deleted.version += 1;
     Ok(deleted)
@@ -525,6 +589,7 @@ pub(crate) fn rotate(
     rotated.updated = rotation.now;
     write(connection, &rotated)?;
     application::raise_version(connection, application)?;
+    announce(tx, rotated.key, Announced::Updated, rotation.now)?;
     let number = last + 1;
     let effect = [key.to_be_bytes(), number.to_be_bytes()].concat();
     idempotency::remember_if(connection, idempotency, rotation.now, &effect)?;
@@ -569,6 +634,7 @@ pub(crate) fn erase(connection: &Connection, key: i64) -> rusqlite::Result<()> {
         "DELETE FROM endpoint_secret WHERE endpoint = ?1",
         "DELETE FROM endpoint_url WHERE endpoint = ?1",
         "DELETE FROM endpoint_minute WHERE endpoint = ?1",
+        "DELETE FROM endpoint_failing WHERE endpoint = ?1",
         "DELETE FROM endpoint WHERE key = ?1",
     ] {
         connection.prepare_cached(sql)?.execute([key])?;

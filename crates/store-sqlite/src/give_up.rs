@@ -2,8 +2,9 @@
 
 use domain::DeliveryState;
 use rusqlite::{OptionalExtension, params};
-use store::{Error, GiveUp, ROWS_EXAMINED_MAX};
+use store::{Announced, Error, GiveUp, ROWS_EXAMINED_MAX};
 
+use crate::announcement::{self, Details};
 use crate::delivery;
 use crate::fault::Fault;
 use crate::line;
@@ -52,6 +53,12 @@ pub(crate) fn give_up(tx: &mut Tx<'_>, give_up: &GiveUp) -> Result<u64, Fault> {
     for message in &messages {
         fail.execute([*message, endpoint, DeliveryState::Fail.code(), reason])?;
         line::leave(tx.connection, (*message, endpoint), give_up.now)?;
+        let details = Details {
+            message: Some(*message),
+            ..Details::default()
+        };
+        let what = Announced::Exhausted;
+        announcement::announce(tx, endpoint, what, give_up.now, details)?;
     }
     Ok(messages.len() as u64)
 }

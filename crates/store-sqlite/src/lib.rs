@@ -12,6 +12,7 @@
 //! from then on, and only a restart reads it again.
 #![warn(missing_docs)]
 
+mod announcement;
 mod append;
 mod application;
 mod attempt;
@@ -26,6 +27,7 @@ mod errno;
 mod event_type;
 mod expand;
 mod expunge;
+mod failing;
 mod fault;
 mod give_up;
 mod idempotency;
@@ -51,7 +53,7 @@ mod writer;
 mod tests;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -156,6 +158,7 @@ enum Backend {
 
 /// Fields are dropped in order: the writer ends first, so that the log has seen its last commit.
 struct Threads {
+    announces: Arc<AtomicBool>,
     writer: WriterThread,
     readers: Readers,
     _checkpointer: Checkpointer,
@@ -214,6 +217,17 @@ impl SqliteStore {
             path: self.path.clone(),
             author: Some(Arc::new(author)),
         }
+    }
+
+    fn set_announces(&self, on: bool) {
+        let announces = match &self.backend {
+            Backend::Threads(threads) => Arc::clone(&threads.announces),
+            Backend::Inline(writer) => {
+                let writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+                writer.announces()
+            }
+        };
+        announces.store(on, Ordering::Relaxed);
     }
 
     fn commits(&self) -> u64 {

@@ -41,6 +41,10 @@ const MIGRATIONS: &[Migration] = &[
         version: 7,
         sql: include_str!("../migrations/0007_audit.sql"),
     },
+    Migration {
+        version: 8,
+        sql: include_str!("../migrations/0008_failing.sql"),
+    },
 ];
 
 /// Applies what is missing, each migration in its own transaction.

@@ -97,6 +97,7 @@ fn threads(
         Checkpointer::start(copier, &mut connection, Arc::clone(&options.on_fatal))?;
     let writer = Writer::new(connection, commits, Arc::clone(&options.on_fatal))?;
     Ok(Threads {
+        announces: writer.announces(),
         writer: start_writer(writer, log, Arc::clone(&options.on_fatal))?,
         readers: Readers::start(readers)?,
         _checkpointer: checkpointer,

@@ -422,6 +422,7 @@ impl Work<'_> {
         }
         endpoint::erase(self.connection, endpoint)?;
         self.memory.generations.remove(&endpoint);
+        self.memory.failing.remove(&endpoint);
         Ok(true)
     }
 

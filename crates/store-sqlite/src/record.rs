@@ -11,6 +11,7 @@ use store::{AfterAttempt, AttemptRecord, Recorded};
 
 use crate::codec;
 use crate::delivery::{self, Back, Delivery};
+use crate::failing;
 use crate::fault::Fault;
 use crate::line;
 use crate::writer::{Tx, Weight};
@@ -70,6 +71,7 @@ pub(crate) fn record(tx: &mut Tx<'_>, batch: &[AttemptRecord]) -> Result<Vec<Rec
             continue; // Recorded before, and so is what followed.
         }
         count(&mut minutes, record);
+        failing::note(tx, record)?;
         if record.then == AfterAttempt::Success {
             erase.execute([record.message.0, record.endpoint.0])?;
         } else {

@@ -9,20 +9,21 @@ use domain::{
 };
 use rusqlite::Connection;
 use store::{
-    Appended, Application, ApplicationChange, ApplicationRef, AttemptCursor, AttemptFilter,
-    AttemptRecord, AttemptRow, Backup, Claim, Claimed, DestinationDue, Endpoint, EndpointChange,
-    EndpointMessage, EndpointMessageFilter, EndpointRef, EndpointStats, Error, EventTypeChange,
-    EventTypeRow, Expand, Expanded, Expunged, GiveUp, Job, JobAction, JobFilter, JobStep,
-    JobStepped, MessageDestination, MessageFilter, MessageRef, MessageRow, NewApplication,
-    NewEndpoint, NewEventType, NewJob, Page, PageRequest, Preview, Previewed, Prune, Pruned,
-    Publish, Recorded, Resend, Resent, Rotated, Rotation, Routes, RunningJob, Span, Stats, Store,
-    UnfinishedFanOut, Write,
+    Announcement, Appended, Application, ApplicationChange, ApplicationRef, AttemptCursor,
+    AttemptFilter, AttemptRecord, AttemptRow, Backup, Claim, Claimed, DestinationDue,
+    DisableFailing, Endpoint, EndpointChange, EndpointMessage, EndpointMessageFilter, EndpointRef,
+    EndpointStats, Error, EventTypeChange, EventTypeRow, Expand, Expanded, Expunged, GiveUp, Job,
+    JobAction, JobFilter, JobStep, JobStepped, MessageDestination, MessageFilter, MessageRef,
+    MessageRow, NewApplication, NewEndpoint, NewEventType, NewJob, Page, PageRequest, Preview,
+    Previewed, Prune, Pruned, Publish, Recorded, Resend, Resent, Rotated, Rotation, Routes,
+    RunningJob, Span, Stats, Store, UnfinishedFanOut, Write,
 };
 use tokio::sync::oneshot;
 
 use crate::{
-    Backend, SqliteStore, append, application, attempt, backup, claim, endpoint, event_type,
-    expand, expunge, give_up, job, job_step, message, prune, record, resend, shard, statistics,
+    Backend, SqliteStore, announcement, append, application, attempt, backup, claim, endpoint,
+    event_type, expand, expunge, failing, give_up, job, job_step, message, prune, record, resend,
+    shard, statistics,
 };
 
 #[async_trait]
@@ -67,6 +68,23 @@ impl Store for SqliteStore {
 
     async fn take_shards(&self, _now: Timestamp) -> Result<Vec<(ShardId, Epoch)>, Error> {
         self.write(shard::take).await
+    }
+
+    fn announce(&self, on: bool) {
+        self.set_announces(on);
+    }
+
+    async fn announcements(&self, limit: u16) -> Result<Vec<Announcement>, Error> {
+        self.read(move |c, _| announcement::list(c, limit)).await
+    }
+
+    async fn forget_announcements(&self, through: u64) -> Result<(), Error> {
+        self.write(move |tx| announcement::forget(tx, through))
+            .await
+    }
+
+    async fn disable_failing(&self, request: DisableFailing) -> Result<Vec<Endpoint>, Error> {
+        self.write(move |tx| failing::disable(tx, &request)).await
     }
 
     fn commit_number(&self) -> u64 {

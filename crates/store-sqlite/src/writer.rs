@@ -16,7 +16,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::OnFatal;
+use crate::failing::{self, Failing};
 use crate::fault::{Fault, Verdict};
 use crate::prune::Pruner;
 
@@ -45,6 +46,8 @@ pub(crate) struct Memory {
     pub(crate) generations: HashMap<i64, i64>,
     /// The largest message key stored.
     pub(crate) newest: i64,
+    /// Endpoints that have failed since their last success.
+    pub(crate) failing: HashMap<i64, Failing>,
 }
 
 impl Memory {
@@ -64,6 +67,7 @@ impl Memory {
             epochs,
             generations,
             newest,
+            failing: failing::load(connection)?,
         })
     }
 }
@@ -78,6 +82,8 @@ pub(crate) struct Tx<'a> {
     pub(crate) commit: u64,
     /// Who makes the changes.
     pub(crate) author: Option<Arc<store::Author>>,
+    /// An operator wants to be told of changes and failures.
+    pub(crate) announces: bool,
 }
 
 /// How much of a merged transaction a unit of work takes.
@@ -144,6 +150,7 @@ pub(crate) struct Writer {
     memory: Memory,
     pruner: Pruner,
     commits: Arc<AtomicU64>,
+    announces: Arc<AtomicBool>,
     on_fatal: OnFatal,
 }
 
@@ -159,8 +166,14 @@ impl Writer {
             memory,
             pruner: Pruner::default(),
             commits,
+            announces: Arc::default(),
             on_fatal,
         })
+    }
+
+    /// Returns the switch of announcements.
+    pub(crate) fn announces(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.announces)
     }
 
     pub(crate) fn connection(&self) -> &Connection {
@@ -240,6 +253,7 @@ impl Writer {
             pruner: &mut self.pruner,
             commit,
             author: None,
+            announces: self.announces.load(Ordering::Relaxed),
         });
         match result {
             Ok(()) => {}

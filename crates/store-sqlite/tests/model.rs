@@ -18,10 +18,10 @@ use proptest::prelude::*;
 use store::conformance::{NOW, World, ascending, descending};
 use store::model::Model;
 use store::{
-    AfterAttempt, ApplicationRef, AttemptFilter, AttemptRecord, Claim, Endpoint, EndpointChange,
-    EndpointRef, Expand, FAN_OUT_INLINE, GiveUp, Idempotency, IdempotencyKind, MessageFilter,
-    MessageRef, NewEndpoint, NewMessage, OnEventId, Payload, Prune, Publish, Resend, Rotation,
-    Sealed, Store,
+    AfterAttempt, ApplicationRef, AttemptFilter, AttemptRecord, Claim, DisableFailing, Endpoint,
+    EndpointChange, EndpointRef, Expand, FAN_OUT_INLINE, GiveUp, Idempotency, IdempotencyKind,
+    MessageFilter, MessageRef, NewEndpoint, NewMessage, OnEventId, Payload, Prune, Publish, Resend,
+    Rotation, Sealed, Store,
 };
 
 const ENDPOINTS: usize = 3;
@@ -81,6 +81,12 @@ enum Operation {
         endpoint: u8,
     },
     TakeShards,
+    DisableFailing {
+        hours: u8,
+    },
+    ForgetAnnouncements {
+        count: u8,
+    },
     Wait {
         minutes: u16,
     },
@@ -127,6 +133,8 @@ fn operation() -> impl Strategy<Value = Operation> {
             .prop_map(|(endpoint, lives)| Operation::Rotate { endpoint, lives }),
         1 => endpoint.prop_map(|endpoint| Operation::Replace { endpoint }),
         1 => Just(Operation::TakeShards),
+        1 => (0u8..20).prop_map(|hours| Operation::DisableFailing { hours }),
+        1 => (0u8..5).prop_map(|count| Operation::ForgetAnnouncements { count }),
         3 => (0u16..400).prop_map(|minutes| Operation::Wait { minutes }),
         2 => (1u16..20).prop_map(|rows| Operation::Prune { rows }),
     ]
@@ -165,6 +173,7 @@ impl Pair {
     async fn new() -> Self {
         let sqlite = SqliteStore::open(Options::memory()).unwrap();
         let stores: [Box<dyn Store>; 2] = [Box::new(Model::new()), Box::new(sqlite)];
+        stores.iter().for_each(|store| store.announce(true));
         let world = World::new(&*stores[0]).await;
         let (application, organization) = (world.application.clone(), world.organization);
         let epoch = world.epoch;
@@ -339,6 +348,20 @@ impl Pair {
             Operation::TakeShards => {
                 let taken = both!(self, store => store.take_shards(self.now));
                 self.epoch = taken.unwrap()[0].1;
+            }
+            Operation::DisableFailing { hours } => {
+                let request = DisableFailing {
+                    since: self.now.minus(Duration::from_hours(hours.into())),
+                    now: self.now,
+                    rows: 2,
+                };
+                both!(self, store => store.disable_failing(request)).unwrap();
+            }
+            Operation::ForgetAnnouncements { count } => {
+                let told = both!(self, store => store.announcements(1_000)).unwrap();
+                if let Some(last) = told.get(usize::from(count)) {
+                    both!(self, store => store.forget_announcements(last.number)).unwrap();
+                }
             }
             Operation::Wait { minutes } => {
                 self.now = self.now.plus(Duration::from_secs(u64::from(minutes) * 60));

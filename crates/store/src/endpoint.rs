@@ -54,6 +54,10 @@ pub struct Endpoint {
     pub description: String,
     /// Why it is disabled, if it is.
     pub disabled: Option<DisabledReason>,
+    /// When it was disabled.
+    pub disabled_at: Option<Timestamp>,
+    /// When the first failure since its last success was, if it was disabled for failing.
+    pub failing_since: Option<Timestamp>,
     /// Deliveries are held.
     pub paused: bool,
     /// Which messages it gets.

@@ -11,6 +11,7 @@
 //! - A claim is a read. What the owner of a shard does not hold in memory, it claims again.
 #![warn(missing_docs)]
 
+mod announcement;
 mod application;
 mod audit;
 #[cfg(any(test, feature = "testing"))]
@@ -32,6 +33,9 @@ mod publish;
 mod record;
 mod statistics;
 
+pub use announcement::{
+    Announced, AnnouncedAttempt, AnnouncedMessage, Announcement, DisableFailing, FAILING_ATTEMPT,
+};
 pub use application::{Application, ApplicationChange, ApplicationRef, NewApplication};
 pub use audit::{
     AuditEnds, AuditEntry, AuditField, AuditFields, AuditFilter, AuditRow, AuditStore, Audited,
@@ -198,6 +202,36 @@ pub trait Store: KeyStore + AuditStore {
     ///
     /// - Everything recorded or claimed with an earlier epoch is `Fenced` from then on.
     async fn take_shards(&self, now: Timestamp) -> Result<Vec<(ShardId, Epoch)>, Error>;
+
+    /// Says whether an operator wants to be told of changes and failures, from the next commit on.
+    /// Nobody is, unless this was called.
+    fn announce(&self, on: bool);
+
+    /// Lists what is to be told, oldest first.
+    ///
+    /// # Contract
+    ///
+    /// - Every change of an endpoint, every dead letter, the failure of an endpoint (the fourth
+    ///   of a message) and its recovery are stored in the transaction of what they tell of, while
+    ///   `announce` is on. Failing is told once until the endpoint recovers, is enabled, disabled
+    ///   or gets another URL.
+    /// - Ids and names are those of that moment.
+    async fn announcements(&self, limit: u16) -> Result<Vec<Announcement>, Error>;
+
+    /// Forgets what was told, up to this number; numbers are never used again.
+    async fn forget_announcements(&self, through: u64) -> Result<(), Error>;
+
+    /// Disables endpoints that have failed for long.
+    ///
+    /// # Contract
+    ///
+    /// - Those whose first failure since the last success is not later than `since`, if a delivery
+    ///   of theirs was dead-lettered since that success; at most `rows`, the longest failing first.
+    ///   Returns them as they are now.
+    /// - As any disabling does, it cancels what is pending. The reason is stored, and since when
+    ///   the endpoint failed.
+    /// - Enabling, disabling or another URL begins anew.
+    async fn disable_failing(&self, request: DisableFailing) -> Result<Vec<Endpoint>, Error>;
 
     /// Returns the current commit number: every commit up to it is visible to a claim from now on.
     fn commit_number(&self) -> u64;

@@ -6,6 +6,7 @@ use domain::{DeliveryState, ErrorClass};
 use store::{AttemptFilter, Order, PageRequest};
 
 use super::harness::{Reply, World};
+use super::late::LateStore;
 use crate::EngineConfig;
 
 const URL: &str = "https://receiver.example/hook";
@@ -317,4 +318,40 @@ async fn a_suspect_of_crashes_is_held_back_until_somebody_resends_it() {
 
     let last = world.network.seen().pop().expect("sent");
     assert_eq!(last.id, ids[0].to_string());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_outcome_that_cannot_be_stored_does_not_hold_up_the_others() {
+    let store = LateStore::new(1);
+    let world = World::over(store.clone(), EngineConfig::default(), 1).await;
+    let endpoint = world.endpoint(URL).await;
+    world.network.always(URL, Reply::Slow(SECOND, 200));
+    let messages = world.publish_many(40).await;
+    store.refuse(messages[7].key());
+
+    world.pass(Duration::from_secs(30)).await;
+    let later = world.publish_many(5).await;
+    world.pass(Duration::from_secs(5)).await;
+
+    let mut pending = 0;
+    for message in messages.iter().chain(&later) {
+        let page = PageRequest {
+            limit: 9,
+            order: Order::Ascending,
+            cursor: None,
+        };
+        let found = world.store.message_destinations(*message, page).await;
+        let state = found.expect("listed").items[0].state;
+        pending += usize::from(state != DeliveryState::Success);
+    }
+    assert_eq!(pending, 1, "all but the culprit");
+    assert_eq!(world.network.counts(URL).len(), 45);
+    assert_eq!(
+        world.network.seen().len(),
+        45,
+        "none is sent again: {}",
+        endpoint.id
+    );
+    assert_eq!(world.running().engine.shared.lanes().in_hand(), (0, 0));
+    assert_eq!(world.running().engine.shared.metrics.abandoned.get(), 1);
 }

@@ -45,6 +45,8 @@ pub(crate) struct LateStore {
     manners: Mutex<HashMap<&'static str, Manner>>,
     entropy: SeededEntropy,
     full: AtomicBool,
+    /// A message whose outcomes are refused, whatever else is in the batch.
+    refused: Mutex<Option<domain::MessageKey>>,
 }
 
 impl LateStore {
@@ -54,6 +56,7 @@ impl LateStore {
             manners: Mutex::default(),
             entropy: SeededEntropy::new(seed),
             full: AtomicBool::new(false),
+            refused: Mutex::default(),
         })
     }
 
@@ -80,6 +83,11 @@ impl LateStore {
     /// Makes every write fail as on a full disk, or work again.
     pub(crate) fn set_full(&self, full: bool) {
         self.full.store(full, Ordering::Relaxed);
+    }
+
+    /// Makes every batch of outcomes fail that has one of this message.
+    pub(crate) fn refuse(&self, message: domain::MessageKey) {
+        *self.refused.lock().expect("no panic while it is held") = Some(message);
     }
 
     pub(crate) fn most_running(&self, method: &'static str) -> usize {
@@ -163,14 +171,29 @@ macro_rules! late {
 
 late! {
     Store {
+        async fn record(&self, batch: Vec<AttemptRecord>) -> Result<Vec<Recorded>, Error> {
+            let refused = *self.refused.lock().expect("no panic while it is held");
+            if batch.iter().any(|record| Some(record.message) == refused) {
+                return Err(Error::Failed("a record that breaks a rule".into()));
+            }
+            let work = self.inner.record(batch);
+            self.run("record", true, work).await
+        }
+
+        fn announce(&self, on: bool) {
+            self.inner.announce(on);
+        }
+
         fn commit_number(&self) -> u64 {
             self.inner.commit_number()
         }
     }:
     write append(batch: Vec<Publish>) -> Appended;
+    read announcements(limit: u16) -> Vec<store::Announcement>;
+    write forget_announcements(through: u64) -> ();
+    write disable_failing(request: store::DisableFailing) -> Vec<Endpoint>;
     write expand(expand: Expand) -> Expanded;
     read unfinished_fan_outs(limit: u16) -> Vec<UnfinishedFanOut>;
-    write record(batch: Vec<AttemptRecord>) -> Vec<Recorded>;
     read claim(claim: Claim) -> Claimed;
     write give_up(give_up: GiveUp) -> u64;
     read destinations_due(after: Option<EndpointKey>, limit: u16) -> Vec<DestinationDue>;

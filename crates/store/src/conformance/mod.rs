@@ -24,6 +24,7 @@ pub mod outcomes;
 pub mod publishing;
 pub mod queue;
 pub mod resending;
+pub mod watch;
 mod world;
 
 pub use world::{NOW, World, ascending, descending, everything};
@@ -191,6 +192,12 @@ macro_rules! store_conformance {
                 a_purge_erases_the_payloads_of_an_application,
                 old_jobs_are_erased,
             }
+            watch {
+                changes_of_an_endpoint_are_told_once_asked_for,
+                failing_and_recovering_are_told_once_each,
+                who_fails_for_long_and_gave_up_is_disabled,
+                what_begins_anew_is_not_disabled,
+            }
             housekeeping {
                 an_expired_payload_is_erased_once_its_deliveries_are_finished,
                 a_payload_with_a_fan_out_to_come_is_kept,
@@ -248,6 +255,7 @@ mod tests {
             include_str!("publishing.rs"),
             include_str!("queue.rs"),
             include_str!("resending.rs"),
+            include_str!("watch.rs"),
         ]
         .iter()
         .map(|text| text.matches("\npub async fn ").count())

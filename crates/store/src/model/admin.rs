@@ -8,9 +8,9 @@ use domain::{
 use super::lists::plain_page_of;
 use super::{Effect, State, StoredApplication};
 use crate::{
-    Application, ApplicationChange, ApplicationRef, Audited, Endpoint, EndpointChange, EndpointRef,
-    Error, EventTypeChange, EventTypeRow, NewApplication, NewEndpoint, NewEventType, Page,
-    PageRequest, Rotated, Rotation, Routes, SealedSecret, Write,
+    Announced, Application, ApplicationChange, ApplicationRef, Audited, Endpoint, EndpointChange,
+    EndpointRef, Error, EventTypeChange, EventTypeRow, NewApplication, NewEndpoint, NewEventType,
+    Page, PageRequest, Rotated, Rotation, Routes, SealedSecret, Write,
 };
 
 fn set<T: Clone>(field: &mut T, new: Option<&T>) {
@@ -282,6 +282,8 @@ impl State {
             url_key: self.add_url(key, &new.url),
             description: new.description.clone(),
             disabled: new.disabled,
+            disabled_at: new.disabled.map(|_| new.now),
+            failing_since: None,
             paused: false,
             subscription: new.subscription.clone(),
             throttle_rate: new.throttle_rate,
@@ -303,6 +305,7 @@ impl State {
         let created = self.put_endpoint(endpoint);
         let done = (new.now, "endpoint.create");
         self.note_endpoint(done, &created, (None, Some(&created)));
+        self.tell(key, Announced::Created, new.now, None);
         Ok(Write::Done(created))
     }
 
@@ -332,6 +335,16 @@ impl State {
         endpoint: &EndpointRef,
         change: &EndpointChange,
     ) -> Result<Endpoint, Error> {
+        self.change(application, endpoint, change, None)
+    }
+
+    pub(super) fn change(
+        &mut self,
+        application: ApplicationKey,
+        endpoint: &EndpointRef,
+        change: &EndpointChange,
+        failing_since: Option<Timestamp>,
+    ) -> Result<Endpoint, Error> {
         let before = self.endpoint_copy(application, endpoint)?;
         let mut changed = before.clone();
         let uid = change.uid.as_ref().and_then(Option::as_ref);
@@ -344,6 +357,14 @@ impl State {
         if let Some(Some(_)) = change.disabled {
             self.cancel_through(&mut changed);
             self.cancel(changed.key, CancelReason::EndpointDisabled);
+        }
+        if change.disabled.is_some() || change.url.as_ref().is_some_and(|url| *url != changed.url) {
+            self.failing.remove(&changed.key);
+        }
+        if let Some(disabled) = change.disabled {
+            let since = changed.disabled_at.filter(|_| before.disabled.is_some());
+            changed.disabled_at = disabled.map(|_| since.unwrap_or(change.now));
+            changed.failing_since = failing_since;
         }
         set(&mut changed.uid, change.uid.as_ref());
         set(&mut changed.url, change.url.as_ref());
@@ -359,6 +380,7 @@ impl State {
         let changed = self.put_endpoint(changed);
         let done = (change.now, "endpoint.update");
         self.note_endpoint(done, &changed, (Some(&before), Some(&changed)));
+        self.tell_change(before.disabled, &changed, change);
         Ok(changed)
     }
 
@@ -379,7 +401,10 @@ impl State {
         deleted.deleted = Some(now);
         let done = (now, "endpoint.delete");
         self.note_endpoint(done, &deleted, (Some(&deleted), None));
-        Ok(self.put_endpoint(deleted))
+        self.failing.remove(&deleted.key);
+        let deleted = self.put_endpoint(deleted);
+        self.tell(deleted.key, Announced::Deleted, now, None);
+        Ok(deleted)
     }
 
     /// A wide message finds out by itself that an endpoint is deleted.
@@ -431,6 +456,7 @@ impl State {
         let rotated = self.put_endpoint(rotated);
         let done = (rotation.now, "endpoint.rotate_secret");
         self.note_endpoint(done, &rotated, (Some(&before), Some(&rotated)));
+        self.tell(rotated.key, Announced::Updated, rotation.now, None);
         Ok(Write::Done(Rotated {
             endpoint: rotated,
             secret,

@@ -12,6 +12,7 @@ mod lists;
 mod outcome;
 mod prune;
 mod publish;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,14 +25,15 @@ use domain::{
 };
 
 use crate::{
-    ApiKeyRow, Appended, Application, ApplicationChange, ApplicationRef, AttemptCursor,
-    AttemptFilter, AttemptRecord, AttemptRow, AuditEnds, AuditRow, Author, Backup, Claim, Claimed,
-    DestinationDue, Endpoint, EndpointChange, EndpointMessage, EndpointMessageFilter, EndpointRef,
-    EndpointStats, Error, EventTypeChange, EventTypeRow, Expand, Expanded, Expunged, GiveUp,
-    Idempotency, Job, JobAction, JobFilter, JobStep, JobStepped, MessageDestination, MessageFilter,
-    MessageRef, MessageRow, NewApplication, NewEndpoint, NewEventType, NewJob, Page, PageRequest,
-    Preview, Previewed, Prune, Pruned, Publish, PublishedMessage, Recorded, Resend, Resent,
-    Rotated, Rotation, Routes, RunningJob, Sealed, Span, Stats, Store, UnfinishedFanOut, Write,
+    Announcement, ApiKeyRow, Appended, Application, ApplicationChange, ApplicationRef,
+    AttemptCursor, AttemptFilter, AttemptRecord, AttemptRow, AuditEnds, AuditRow, Author, Backup,
+    Claim, Claimed, DestinationDue, DisableFailing, Endpoint, EndpointChange, EndpointMessage,
+    EndpointMessageFilter, EndpointRef, EndpointStats, Error, EventTypeChange, EventTypeRow,
+    Expand, Expanded, Expunged, GiveUp, Idempotency, Job, JobAction, JobFilter, JobStep,
+    JobStepped, MessageDestination, MessageFilter, MessageRef, MessageRow, NewApplication,
+    NewEndpoint, NewEventType, NewJob, Page, PageRequest, Preview, Previewed, Prune, Pruned,
+    Publish, PublishedMessage, Recorded, Resend, Resent, Rotated, Rotation, Routes, RunningJob,
+    Sealed, Span, Stats, Store, UnfinishedFanOut, Write,
 };
 
 use jobs::StoredJob;
@@ -88,6 +90,10 @@ struct State {
     /// Attempts that succeeded and that failed, by minute.
     minutes: BTreeMap<(EndpointKey, i64), (u64, u64)>,
     fan_outs: BTreeMap<MessageKey, FanOut>,
+    failing: BTreeMap<EndpointKey, watch::Failing>,
+    announces: bool,
+    announcements: Vec<Announcement>,
+    last_announcement: u64,
     /// Unfinished deliveries with an ordering key, the head first.
     lines: BTreeMap<(EndpointKey, OrderingKey), Vec<MessageKey>>,
     jobs: BTreeMap<JobKey, StoredJob>,
@@ -282,6 +288,25 @@ impl Store for Model {
             let epoch = Epoch(state.epoch);
             Ok(ShardId::all().map(|shard| (shard, epoch)).collect())
         })
+    }
+
+    fn announce(&self, on: bool) {
+        self.state().announces = on;
+    }
+
+    async fn announcements(&self, limit: u16) -> Result<Vec<Announcement>, Error> {
+        let state = self.state();
+        let first = state.announcements.iter().take(limit.into());
+        Ok(first.cloned().collect())
+    }
+
+    async fn forget_announcements(&self, through: u64) -> Result<(), Error> {
+        self.write(|state| state.announcements.retain(|one| one.number > through));
+        Ok(())
+    }
+
+    async fn disable_failing(&self, request: DisableFailing) -> Result<Vec<Endpoint>, Error> {
+        self.write(|state| Ok(state.disable_failing(&request)))
     }
 
     fn commit_number(&self) -> u64 {

@@ -4,8 +4,8 @@ use domain::{AttemptNumber, AttemptStatus, EndpointKey, MessageKey, Trigger};
 
 use super::{Back, Delivery, Effect, State, Status};
 use crate::{
-    AfterAttempt, AttemptRecord, Claim, Claimed, DestinationDue, DueDelivery, Error, GiveUp,
-    ROWS_EXAMINED_MAX, Recorded, Resend, Resent,
+    AfterAttempt, Announced, AttemptRecord, Claim, Claimed, DestinationDue, DueDelivery, Error,
+    GiveUp, ROWS_EXAMINED_MAX, Recorded, Resend, Resent,
 };
 
 impl State {
@@ -31,7 +31,8 @@ impl State {
         self.count(&record);
         let ends = matches!(record.then, AfterAttempt::Success | AfterAttempt::Fail(_));
         let release = record.release.filter(|_| ends);
-        self.attempts.insert(key, record);
+        self.attempts.insert(key, record.clone());
+        self.note_attempt(&record);
         match release {
             Some(release) if self.leave(to.0, to.1, release) => Recorded::Promoted,
             _ => Recorded::Stored,
@@ -152,6 +153,8 @@ impl State {
             let delivery = self.deliveries.get_mut(&(*message, give_up.destination));
             delivery.expect("listed just now").status = Status::Fail(give_up.reason);
             self.leave(*message, give_up.destination, give_up.now);
+            let what = Announced::Exhausted;
+            self.tell(give_up.destination, what, give_up.now, Some(*message));
         }
         Ok(chosen.len() as u64)
     }

@@ -70,6 +70,7 @@ impl State {
         self.urls.retain(|_, (of, _)| !endpoints.contains(of));
         self.deliveries.retain(|(_, to), _| !endpoints.contains(to));
         self.lines.retain(|(of, _), _| !endpoints.contains(of));
+        self.failing.retain(|of, _| !endpoints.contains(of));
         self.attempts
             .retain(|(_, to, _), _| !endpoints.contains(to));
         self.minutes.retain(|(of, _), _| !endpoints.contains(of));
