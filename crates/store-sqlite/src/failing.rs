@@ -52,9 +52,10 @@ pub(crate) fn note(tx: &mut Tx<'_>, record: &AttemptRecord) -> rusqlite::Result<
             return Ok(());
         }
         let announced = forget(tx, record.endpoint)?;
-        return match announced {
-            true => tell(tx, record, Announced::Recovered),
-            false => Ok(()),
+        return if announced {
+            tell(tx, record, Announced::Recovered)
+        } else {
+            Ok(())
         };
     }
     let before = tx.memory.failing.get(&endpoint).copied();

@@ -153,7 +153,7 @@ pub struct SqliteStore {
 
 enum Backend {
     Threads(Threads),
-    Inline(Mutex<Writer>),
+    Inline(Box<Mutex<Writer>>),
 }
 
 /// Fields are dropped in order: the writer ends first, so that the log has seen its last commit.

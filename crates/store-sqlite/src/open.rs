@@ -57,7 +57,7 @@ fn inline(
     let writer = Writer::new(connection, Arc::clone(&commits), options.on_fatal)?;
     Ok(SqliteStore {
         author: None,
-        backend: Arc::new(Backend::Inline(Mutex::new(writer))),
+        backend: Arc::new(Backend::Inline(Box::new(Mutex::new(writer)))),
         commits,
         path: options.path,
     })

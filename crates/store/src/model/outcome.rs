@@ -31,8 +31,9 @@ impl State {
         self.count(&record);
         let ends = matches!(record.then, AfterAttempt::Success | AfterAttempt::Fail(_));
         let release = record.release.filter(|_| ends);
-        self.attempts.insert(key, record.clone());
-        self.note_attempt(&record);
+        let noted = record.clone();
+        self.attempts.insert(key, record);
+        self.note_attempt(&noted);
         match release {
             Some(release) if self.leave(to.0, to.1, release) => Recorded::Promoted,
             _ => Recorded::Stored,
