@@ -220,7 +220,7 @@ impl SqliteStore {
     }
 
     fn set_announces(&self, on: bool) {
-        let announces = match &self.backend {
+        let announces = match &*self.backend {
             Backend::Threads(threads) => Arc::clone(&threads.announces),
             Backend::Inline(writer) => {
                 let writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
