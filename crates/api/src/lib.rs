@@ -45,7 +45,7 @@ use service::Service;
 pub use health::Metrics;
 pub use openapi::openapi_json;
 pub use problem::Code;
-pub use serve::{Deadlines, HeadLimits, ServeLimits, serve};
+pub use serve::{Certificates, Deadlines, HeadLimits, InvalidCertificate, ServeLimits, serve};
 
 /// Makes the router of the API: everything under `/api/v1`, health, metrics and error pages.
 ///

@@ -41,6 +41,12 @@ pub(crate) struct Server {
     pub(crate) listen: String,
     /// The server's address as others see it, in links; `http://` and `listen` when not set.
     pub(crate) public_url: Option<String>,
+    /// A PEM file with the certificate chain; with `tls_key`, connections speak TLS.
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// A PEM file with the certificate's private key.
+    pub(crate) tls_key: Option<PathBuf>,
+    /// How often the two files are looked at; new ones count for new connections.
+    pub(crate) tls_reload_interval: Span,
     /// Connections at once; 0 is 80 % of the process's file limit.
     pub(crate) connections: usize,
     /// Connections at once from one address.
@@ -62,6 +68,9 @@ impl Default for Server {
         Self {
             listen: "127.0.0.1:8411".to_owned(),
             public_url: None,
+            tls_cert: None,
+            tls_key: None,
+            tls_reload_interval: Span::seconds(30),
             connections: 0,
             connections_per_peer: 256,
             header_timeout: Span::seconds(10),
@@ -69,6 +78,17 @@ impl Default for Server {
             body_rate: Size(1024),
             write_timeout: Span::seconds(30),
             shutdown_timeout: Span::seconds(25),
+        }
+    }
+}
+
+impl Server {
+    /// Returns what the listener's URLs begin with.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.tls_cert.is_some() {
+            "https"
+        } else {
+            "http"
         }
     }
 }
@@ -450,6 +470,14 @@ impl Config {
                 Err("must begin with https:// or http://".to_owned())
             },
         );
+        check(
+            "server.tls_cert",
+            if self.server.tls_cert.is_some() == self.server.tls_key.is_some() {
+                Ok(())
+            } else {
+                Err("goes with server.tls_key; give both or neither".to_owned())
+            },
+        );
         check("delivery.retry_schedule", self.schedule().map(|_| ()));
         check(
             "operations.application",
@@ -534,7 +562,8 @@ impl Config {
 
     /// Returns where the portal is and how long its tokens live.
     pub(crate) fn portal(&self) -> service::PortalSettings {
-        let listen = || format!("http://{}", self.server.listen);
+        let scheme = self.server.scheme();
+        let listen = || format!("{scheme}://{}", self.server.listen);
         let public_url = self.server.public_url.clone().unwrap_or_else(listen);
         service::PortalSettings {
             public_url: public_url.trim_end_matches('/').to_owned(),

@@ -7,6 +7,7 @@ mod data;
 mod log;
 mod reference;
 mod serve;
+mod tls;
 mod upkeep;
 
 use std::process::ExitCode;

@@ -32,13 +32,14 @@ pub(crate) fn run(config: &Config, admin_key: Option<String>) -> anyhow::Result<
     let address: SocketAddr = config.server.listen.parse().context("server.listen")?;
     let listener =
         TcpListener::bind(address).with_context(|| format!("could not listen on {address}"))?;
+    let certificates = crate::tls::open(&config.server)?;
     let runtime = runtime()?;
     let parts = runtime.block_on(open(config, &data))?;
     let token = runtime.block_on(parts.service.bootstrap_admin_key(admin_key))?;
     if let Some(token) = token {
         say(&format!("Admin key (shown once, keep it): {token}"))?;
     }
-    let left = runtime.block_on(serve(config, parts, listener))?;
+    let left = runtime.block_on(serve(config, parts, listener, certificates))?;
     if left > 0 {
         tracing::warn!(
             attempts = left,
@@ -150,7 +151,12 @@ fn open_egress(config: &Config) -> anyhow::Result<egress::Client> {
 }
 
 /// Serves until a signal, then stops in order. Returns how many attempts were left in flight.
-async fn serve(config: &Config, parts: Parts, listener: TcpListener) -> anyhow::Result<usize> {
+async fn serve(
+    config: &Config,
+    parts: Parts,
+    listener: TcpListener,
+    certificates: Option<Arc<api::Certificates>>,
+) -> anyhow::Result<usize> {
     let Parts {
         engine,
         loops,
@@ -172,13 +178,30 @@ async fn serve(config: &Config, parts: Parts, listener: TcpListener) -> anyhow::
     let address = listener
         .local_addr()
         .context("could not read the listening address")?;
-    let server = tokio::spawn(api::serve(listener, router, limits, shutdown.clone()));
+    let server = tokio::spawn(api::serve(
+        listener,
+        router,
+        limits,
+        certificates.clone(),
+        shutdown.clone(),
+    ));
+    if let Some(certificates) = certificates {
+        let interval = config.server.tls_reload_interval.0;
+        let hangup = signal(SignalKind::hangup()).context("could not listen for signals")?;
+        tokio::spawn(crate::tls::watch(
+            certificates,
+            interval,
+            hangup,
+            shutdown.clone(),
+        ));
+    }
     let upkeep = tokio::spawn(crate::upkeep::run(
         service.clone(),
         config.retention.audit.0,
         shutdown.clone(),
     ));
-    say(&format!("posthaste listens on http://{address}"))?;
+    let scheme = config.server.scheme();
+    say(&format!("posthaste listens on {scheme}://{address}"))?;
 
     let mut terminate = signal(SignalKind::terminate()).context("could not listen for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("could not listen for signals")?;

@@ -14,15 +14,39 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use super::framing::{Framing, Phase};
 use super::guard::{Guard, Overdue, Shared};
 use super::refusal::Refusal;
+use super::stream::Stream;
 use super::{Shutdown, Socket, SocketLimits};
 
+/// Shakes hands, where connections speak TLS; `None` when that failed or took too long.
+pub(super) async fn begin(
+    socket: Socket,
+    acceptor: Option<TlsAcceptor>,
+    deadline: Duration,
+) -> Option<Stream> {
+    let Some(acceptor) = acceptor else {
+        return Some(Stream::Plain(socket));
+    };
+    match timeout(deadline, acceptor.accept(socket)).await {
+        Ok(Ok(stream)) => Some(Stream::Tls(Box::new(stream))),
+        Ok(Err(error)) => {
+            debug!(%error, "A TLS handshake failed");
+            None
+        }
+        Err(_) => {
+            debug!("A TLS handshake took too long");
+            None
+        }
+    }
+}
+
 /// Serves requests until the peer goes, misses a deadline or the server stops.
-pub(super) async fn run(socket: Socket, app: Router, limits: SocketLimits, shutdown: Shutdown) {
+pub(super) async fn run(socket: Stream, app: Router, limits: SocketLimits, shutdown: Shutdown) {
     let shared = Arc::new(Shared::new(limits.deadlines));
     let guard = Guard::new(socket, Framing::new(limits.head), Arc::clone(&shared));
     let handler = Handler {
@@ -71,7 +95,7 @@ pub(super) async fn run(socket: Socket, app: Router, limits: SocketLimits, shutd
 }
 
 /// Says the last word, if there is one, and closes so that the peer can read it.
-async fn close(mut socket: Socket, shared: &Shared) {
+async fn close(mut socket: Stream, shared: &Shared) {
     /// How long a peer may take to read a last word, and how much of its own is read meanwhile.
     const LINGER: Duration = Duration::from_secs(1);
     const LINGER_BYTES: u64 = 1024 * 1024;

@@ -10,9 +10,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use super::Deadlines;
 use super::framing::{Framing, Phase};
 use super::refusal::Refusal;
-use super::{Deadlines, Socket};
+use super::stream::Stream;
 
 /// What the socket, the request handler and the watch of one connection tell each other.
 ///
@@ -154,7 +155,7 @@ impl Shared {
 /// The socket of one connection.
 #[derive(Debug)]
 pub(super) struct Guard {
-    pub(super) stream: Socket,
+    pub(super) stream: Stream,
     framing: Framing,
     shared: Arc<Shared>,
     body: Body,
@@ -168,7 +169,7 @@ struct Body {
 }
 
 impl Guard {
-    pub(super) fn new(stream: Socket, framing: Framing, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(stream: Stream, framing: Framing, shared: Arc<Shared>) -> Self {
         Self {
             stream,
             framing,
@@ -269,6 +270,10 @@ impl AsyncWrite for Guard {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if is_of_the_library(buf) {
+            self.shared.refuse(Refusal::Malformed);
+            return Poll::Ready(Ok(buf.len()));
+        }
         let result = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.note_write(&result);
         result
@@ -279,6 +284,10 @@ impl AsyncWrite for Guard {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if bufs.first().is_some_and(|first| is_of_the_library(first)) {
+            self.shared.refuse(Refusal::Malformed);
+            return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
+        }
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.note_write(&result);
         result
@@ -296,4 +305,12 @@ impl AsyncWrite for Guard {
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
+}
+
+/// Says whether bytes are the answer that the library gives by itself to a broken head: a 400
+/// with nothing in it. The connection's task then says the same in the shape of every error.
+fn is_of_the_library(bytes: &[u8]) -> bool {
+    const START: &[u8] = b"HTTP/1.1 400 ";
+    const OURS: &[u8] = b"x-request-id: ";
+    bytes.starts_with(START) && memchr::memmem::find(bytes, OURS).is_none()
 }

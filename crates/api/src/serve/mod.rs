@@ -10,8 +10,11 @@ mod connection;
 mod framing;
 mod guard;
 mod refusal;
+mod stream;
+mod tls;
 
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -20,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 pub use framing::HeadLimits;
+pub use tls::{Certificates, InvalidCertificate};
 
 use admission::Admission;
 use refusal::Refusal;
@@ -112,11 +116,13 @@ struct Shutdown {
 /// Accepts connections and serves `app` on them until `shutdown` fires.
 ///
 /// Then nothing more is accepted, idle connections close, requests in flight are answered, and
-/// what is not done within `limits.drain` is dropped. Returns when no connection is left.
+/// what is not done within `limits.drain` is dropped. Returns when no connection is left. With
+/// `certificates`, connections speak TLS and nothing else.
 pub async fn serve(
     listener: std::net::TcpListener,
     app: Router,
     limits: ServeLimits,
+    certificates: Option<Arc<Certificates>>,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
@@ -143,7 +149,9 @@ pub async fn serve(
             }
         };
         let Some(admitted) = admission.admit(address.ip()) else {
-            turn_away(socket);
+            if certificates.is_none() {
+                turn_away(socket); // Over TLS the handshake would have to come first.
+            }
             continue;
         };
         // Answers are written whole, so waiting for more to send only delays them.
@@ -155,9 +163,15 @@ pub async fn serve(
             head: limits.head,
             deadlines: limits.deadlines,
         };
-        let run = connection::run(socket, app.clone(), socket_limits, stopping.clone());
+        let acceptor = certificates
+            .as_ref()
+            .map(|certificates| certificates.acceptor());
+        let begun = connection::begin(socket, acceptor, limits.deadlines.first_byte);
+        let (app, stopping) = (app.clone(), stopping.clone());
         connections.spawn(async move {
-            run.await;
+            if let Some(stream) = begun.await {
+                connection::run(stream, app, socket_limits, stopping).await;
+            }
             drop(admitted);
         });
     }

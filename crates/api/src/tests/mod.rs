@@ -22,3 +22,4 @@ mod signatures;
 mod sockets;
 mod stream;
 mod tenancy;
+mod tls;

@@ -21,7 +21,7 @@ use crate::serve::{Deadlines, ServeLimits, serve};
     clippy::disallowed_types,
     reason = "these are the peers of the accept loop"
 )]
-type Socket = tokio::net::TcpStream;
+pub(super) type Socket = tokio::net::TcpStream;
 
 /// Longer than any deadline of these tests: what takes so long never happens.
 const NEVER: Duration = Duration::from_secs(20);
@@ -68,12 +68,19 @@ pub(super) fn limits(deadlines: Deadlines) -> ServeLimits {
 
 impl Server {
     pub(super) fn start(limits: ServeLimits) -> Self {
+        Self::start_with(limits, None)
+    }
+
+    pub(super) fn start_with(
+        limits: ServeLimits,
+        certificates: Option<Arc<crate::Certificates>>,
+    ) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let handler = Arc::new(Handler::default());
         let app = app(Arc::clone(&handler));
-        let task = tokio::spawn(serve(listener, app, limits, stop.clone()));
+        let task = tokio::spawn(serve(listener, app, limits, certificates, stop.clone()));
         Self {
             address,
             stop,
@@ -83,7 +90,11 @@ impl Server {
     }
 
     pub(super) async fn connect(&self) -> Peer {
-        Peer(Socket::connect(self.address).await.unwrap())
+        Peer(self.socket().await)
+    }
+
+    pub(super) async fn socket(&self) -> Socket {
+        Socket::connect(self.address).await.unwrap()
     }
 
     /// Sends bytes over a new connection and returns all that comes back until it is closed.

@@ -77,6 +77,7 @@ async fn broken_heads_that_the_library_finds_are_400_as_well() {
     ] {
         let answer = server.exchange(bytes.as_bytes()).await;
         assert_eq!(status(&answer), "400", "{bytes:?}");
+        assert_problem(&answer, "malformed_request");
     }
     assert_eq!(server.requests(), 0);
 }
