@@ -7,7 +7,7 @@ use aide::axum::routing::{get_with, post_with};
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use service::{RotationInput, Service};
+use service::{RotationInput, SecretInput, Service};
 
 use crate::answer::{Answer, Found};
 use crate::error::ApiError;
@@ -37,8 +37,10 @@ pub(crate) fn routes() -> ApiRouter<Service> {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct EndpointSecretRotateIn {
-    /// The new secret; made when left out
+    /// The new secret, `whsec_` or `whsk_`; made when left out
     key: Option<String>,
+    /// What to sign with from now on: `hmac-sha256` or `ed25519`; as before when left out
+    signature: Option<String>,
     /// How long the earlier secret goes on signing, at most 604800; a day when left out
     grace_period_seconds: Option<u32>,
 }
@@ -46,7 +48,7 @@ struct EndpointSecretRotateIn {
 /// A signing secret.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 struct EndpointSecretOut {
-    /// `whsec_` and base64
+    /// What receivers verify with: a shared secret, `whsec_`, or a public key, `whpk_`
     key: String,
 }
 
@@ -71,7 +73,10 @@ async fn rotate(
     let (application, endpoint) = path.parse()?;
     let input: EndpointSecretRotateIn = body.parse_or_default()?;
     let input = RotationInput {
-        key: input.key,
+        secret: SecretInput {
+            key: input.key,
+            signature: input.signature,
+        },
         grace: input
             .grace_period_seconds
             .map(|seconds| Duration::from_secs(seconds.into())),

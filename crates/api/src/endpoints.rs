@@ -9,7 +9,7 @@ use axum::extract::State;
 use domain::EndpointId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use service::{Endpoint, EndpointInput, EndpointPatch, Order, Service, TuningInput};
+use service::{Endpoint, EndpointInput, EndpointPatch, Order, SecretInput, Service, TuningInput};
 
 use crate::answer::{Answer, Created, Found, NoContent, Upserted};
 use crate::error::ApiError;
@@ -96,8 +96,11 @@ struct EndpointIn {
     svix_headers: Option<bool>,
     #[serde(default)]
     metadata: BTreeMap<String, String>,
-    /// The signing secret, `whsec_` and base64 of 24 to 64 bytes; made when left out
+    /// The signing secret, `whsec_` and base64 of 24 to 64 bytes, or an Ed25519 private key,
+    /// `whsk_`; made when left out
     secret: Option<String>,
+    /// What to sign with: `hmac-sha256` (the default) or `ed25519`
+    signature: Option<String>,
     /// Headers to send with each message
     #[serde(default)]
     headers: Option<BTreeMap<String, String>>,
@@ -263,7 +266,10 @@ impl From<EndpointIn> for EndpointInput {
                 svix_headers: body.svix_headers,
             },
             metadata: body.metadata,
-            secret: body.secret,
+            secret: SecretInput {
+                key: body.secret,
+                signature: body.signature,
+            },
             headers: body.headers.unwrap_or_default(),
         }
     }

@@ -30,6 +30,7 @@ mod openapi;
 mod permissions;
 mod portal_access;
 mod problem;
+mod public_keys;
 mod publish;
 mod request_id;
 mod serve;
@@ -53,6 +54,7 @@ pub use serve::{Certificates, Deadlines, HeadLimits, InvalidCertificate, ServeLi
 pub fn router(service: Service, metrics: Metrics) -> Router {
     let (api, description) = openapi::described();
     let router = api
+        .merge(public_keys::routes())
         .with_state(service)
         .merge(health::metrics(metrics))
         .merge(error_pages::routes())

@@ -215,3 +215,32 @@ async fn the_verifiers_object_to_a_delivery_under_another_secret() {
         "{said}"
     );
 }
+
+/// A second implementation of Ed25519 agrees, with the keys that the server shows to everybody.
+#[tokio::test]
+async fn deliveries_signed_with_a_key_pair_verify_elsewhere() {
+    let Some(mut command) = script("verify_v1a.mjs") else {
+        return;
+    };
+    let (server, receiver) = (server().await, Receiver::start().await);
+    server.api.create_application("shop").await;
+    let body = json!({"url": receiver.url("/all"), "signature": "ed25519"});
+    let path = "/api/v1/app/shop/endpoint";
+    let created = server.api.post(path, body.to_string()).await.expect(201);
+    let id = created["id"].as_str().unwrap();
+    let keys = format!("{}/webhook-keys/{id}", server.api.url());
+
+    let captured = capture(&server, &receiver, &[]).await;
+    let lines = captured.lines().map(|line| {
+        let mut delivery: Value = serde_json::from_str(line).unwrap();
+        delivery["keys"] = json!(keys);
+        delivery.to_string() + "\n"
+    });
+    let file = server.scratch().join("captured.ndjson");
+    std::fs::write(&file, lines.collect::<String>()).unwrap();
+    command.arg(&file);
+    let lines = run(command).await;
+
+    let expected = format!("ok {} deliveries verify", payloads().len());
+    assert!(lines[0].starts_with(&expected), "{lines:?}");
+}

@@ -4,15 +4,15 @@ use posthaste_schema::{Bounds, Invalid, MISMATCHES_MAX, Mismatch, Schema};
 use serde_json::{Value, json};
 
 fn schema(document: &Value) -> Schema {
-    Schema::compile(document, Bounds::default()).unwrap()
+    Schema::compile(document, Bounds::default()).expect("a schema")
 }
 
 fn refused(document: &Value) -> Invalid {
-    Schema::compile(document, Bounds::default()).unwrap_err()
+    Schema::compile(document, Bounds::default()).expect_err("no schema")
 }
 
 fn mismatches(document: &Value, value: &Value) -> Vec<Mismatch> {
-    schema(document).check(value).unwrap_err()
+    schema(document).check(value).expect_err("no match")
 }
 
 #[test]

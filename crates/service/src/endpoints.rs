@@ -11,6 +11,7 @@ use store::{
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::fields::Fields;
+use crate::secrets::{SecretInput, SignatureKind};
 use crate::tuning::{TuningInput, TuningPatch};
 use crate::{Service, Upserted};
 
@@ -36,7 +37,7 @@ pub struct EndpointInput {
     /// Whatever the caller keeps here.
     pub metadata: BTreeMap<String, String>,
     /// Its signing secret; made here when there is none. Only read when it is created.
-    pub secret: Option<String>,
+    pub secret: SecretInput,
     /// Custom headers. Only read when it is created.
     pub headers: BTreeMap<String, String>,
 }
@@ -261,7 +262,8 @@ impl Service {
     ) -> Result<NewEndpoint, Error> {
         let mut fields = Fields::default();
         let checked = self.endpoint_change(&mut fields, input.into());
-        let secret = self.secret_or_fresh(&mut fields, "secret", input.secret.as_deref());
+        let shared = SignatureKind::Shared;
+        let secret = self.signing_secret(&mut fields, "secret", &input.secret, shared);
         self.check_headers(&mut fields, &input.headers);
         fields.check()?;
 

@@ -56,7 +56,7 @@ pub use messages::{Destination, MessageQuery};
 pub use portal::{PortalAccess, PortalAccessInput, PortalSettings};
 pub use publish::{MessageInput, PayloadInput, PublishInput};
 pub use readiness::NotReady;
-pub use secrets::RotationInput;
+pub use secrets::{EndpointKey, RotationInput, SecretInput, SignatureKind};
 pub use store::{
     ApiKeyRow, Application, ApplicationRef, AttemptCursor, AttemptRow, AuditRow, Capability,
     Cursor, Endpoint, EndpointRef, EventTypeRow, Idempotency, KeyQuota, MessageDestination,

@@ -138,6 +138,20 @@ pub(crate) fn by_key(
         .transpose()
 }
 
+pub(crate) fn by_id(
+    connection: &Connection,
+    id: domain::EndpointId,
+) -> rusqlite::Result<Option<Endpoint>> {
+    connection
+        .prepare_cached(&format!(
+            "{SELECT} WHERE e.id = ?1 AND e.deleted IS NULL AND a.deleted IS NULL"
+        ))?
+        .query_row([id.bits().to_be_bytes()], from_row)
+        .optional()?
+        .map(|endpoint| with_secrets(connection, endpoint))
+        .transpose()
+}
+
 pub(crate) fn by_keys(
     connection: &Connection,
     keys: &[EndpointKey],

@@ -101,6 +101,10 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn endpoint_by_id(&self, id: EndpointId) -> Result<Option<Endpoint>, Error> {
+        self.read(move |c, _| Ok(endpoint::by_id(c, id)?)).await
+    }
+
     async fn endpoints_by_key(&self, keys: &[EndpointKey]) -> Result<Vec<Endpoint>, Error> {
         let keys = keys.to_vec();
         self.read(move |c, _| endpoint::by_keys(c, &keys)).await

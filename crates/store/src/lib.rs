@@ -313,6 +313,13 @@ pub trait Store: KeyStore + AuditStore {
         endpoint: &EndpointRef,
     ) -> Result<Option<Endpoint>, Error>;
 
+    /// Reads one endpoint by its id, whatever its application: for what is public of it.
+    ///
+    /// # Contract
+    ///
+    /// - A deleted one, and one of a deleted application, is none.
+    async fn endpoint_by_id(&self, id: domain::EndpointId) -> Result<Option<Endpoint>, Error>;
+
     /// Lists endpoints of an application by id.
     async fn endpoints(
         &self,

@@ -199,6 +199,7 @@ late! {
     read destinations_due(after: Option<EndpointKey>, limit: u16) -> Vec<DestinationDue>;
     write take_shards(now: Timestamp) -> Vec<(ShardId, Epoch)>;
     read routes(organization: OrganizationKey, application: &ApplicationRef) -> Option<Routes>;
+    read endpoint_by_id(id: EndpointId) -> Option<Endpoint>;
     read endpoints_by_key(keys: &[EndpointKey]) -> Vec<Endpoint>;
     write create_application(new: NewApplication) -> Write<Application>;
     read application(organization: OrganizationKey, application: &ApplicationRef)

@@ -512,3 +512,25 @@ pub async fn a_repeated_rotation_answers_the_secret_of_the_first_time(store: &dy
     let gone = rotate(rotation(&world, 9, Some(key(1, 1)))).await;
     assert_eq!(gone, Err(Error::NotFound("secret")));
 }
+
+/// Whatever its application; a deleted one is none, and so is one of a deleted application.
+pub async fn an_endpoint_is_found_by_its_id_alone(store: &dyn Store) {
+    let mut world = World::new(store).await;
+    let first = world.endpoint().await;
+    let second = world.endpoint().await;
+    assert_eq!(
+        store.endpoint_by_id(first.id).await,
+        Ok(Some(first.clone()))
+    );
+
+    let named = EndpointRef::Id(first.id);
+    let deleted = store.delete_endpoint(first.application, &named, world.now);
+    deleted.await.unwrap();
+    assert_eq!(store.endpoint_by_id(first.id).await, Ok(None));
+    let found = store.endpoint_by_id(second.id).await.unwrap();
+    assert_eq!(found.map(|found| found.key), Some(second.key));
+    let application = crate::ApplicationRef::Id(second.application_id);
+    let deleted = store.delete_application(world.organization, &application, world.now);
+    deleted.await.unwrap();
+    assert_eq!(store.endpoint_by_id(second.id).await, Ok(None));
+}

@@ -133,6 +133,7 @@ macro_rules! store_conformance {
                 a_taken_uid_a_limit_and_a_missing_application_refuse_an_endpoint,
                 a_repeated_creation_answers_the_endpoint_as_it_is,
                 endpoints_are_listed_by_id,
+                an_endpoint_is_found_by_its_id_alone,
                 an_endpoint_change_touches_what_it_names,
                 every_change_raises_the_routing_version,
                 routes_leave_out_deleted_endpoints_only,

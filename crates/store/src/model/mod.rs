@@ -321,6 +321,14 @@ impl Store for Model {
         Ok(self.state().routes(organization, application))
     }
 
+    async fn endpoint_by_id(&self, id: EndpointId) -> Result<Option<Endpoint>, Error> {
+        let state = self.state();
+        let found = state.endpoints.values().find(|endpoint| endpoint.id == id);
+        Ok(found
+            .filter(|found| state.deleted(found).is_none())
+            .cloned())
+    }
+
     async fn endpoints_by_key(&self, keys: &[EndpointKey]) -> Result<Vec<Endpoint>, Error> {
         let state = self.state();
         Ok(keys.iter().filter_map(|key| state.by_key(*key)).collect())
