@@ -29,6 +29,8 @@ Usage: cargo xtask <command>
                    ARGS go to `cargo test`, for example `-p posthaste-store`
   contract [SECS]  asks the program about all that its description promises, for as long as said
                    (600 seconds); a test does the same for less than a minute
+  fuzz [SECS]      feeds every parser made-up bytes, for as long as said each (60 seconds);
+                   the tests do the same for a moment
   openapi          writes docs/openapi.json anew from the program
   bench [ARGS]     measures; ARGS go to the load program
   crash [ARGS]     kills the program under load and counts what is lost, `--kills N` times;
@@ -55,6 +57,7 @@ fn run(command: &str, rest: &[String]) -> Result<()> {
         "tidy" => tidy::tidy(),
         "test" => test::test(rest),
         "contract" => test::contract(rest),
+        "fuzz" => test::fuzz(rest),
         "openapi" => test::openapi(),
         "bench" => measure(&["-p", "posthaste-bench"], rest),
         "crash" => measure(

@@ -75,6 +75,25 @@ pub(crate) fn contract(args: &[String]) -> Result<()> {
     .run()
 }
 
+/// Runs every fuzz target for longer, from another start each time.
+pub(crate) fn fuzz(args: &[String]) -> Result<()> {
+    let seconds = args.first().map_or("60", String::as_str);
+    let targets: [(&str, &[&str]); 4] = [
+        ("posthaste-fuzz", &["--test", "parsers"]),
+        ("posthaste-api", &["--lib", "tests::fuzz"]),
+        ("posthaste-engine", &["--lib", "no_text_breaks_it"]),
+        ("posthaste", &["--bins", "no_file_breaks_it"]),
+    ];
+    for (package, chosen) in targets {
+        cargo(&["test", "--release", "-p", package])
+            .args(chosen)
+            .args(["--", "--nocapture"])
+            .env("POSTHASTE_FUZZ_SECONDS", seconds)
+            .run()?;
+    }
+    Ok(())
+}
+
 /// Writes `docs/openapi.json` anew: the description that a test compares with the program's.
 pub(crate) fn openapi() -> Result<()> {
     let description = program(build()?).args(["openapi"]).read()?;

@@ -71,4 +71,15 @@ mod tests {
             assert_eq!(retry_after(text, NOW), None, "{text}");
         }
     }
+
+    /// Whatever a receiver says, adding the wait to a time does not overflow.
+    #[test]
+    fn no_text_breaks_it() {
+        posthaste_fuzz::run("retry-after", |input| {
+            let text = String::from_utf8_lossy(input);
+            if let Some(wait) = retry_after(&text, NOW) {
+                assert!(NOW.plus(wait) >= NOW, "{text}");
+            }
+        });
+    }
 }

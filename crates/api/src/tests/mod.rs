@@ -9,6 +9,7 @@ mod endpoint_messages;
 mod endpoints;
 mod errors;
 mod event_types;
+mod fuzz;
 mod harness;
 mod health;
 mod idempotency;

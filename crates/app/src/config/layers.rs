@@ -53,6 +53,11 @@ impl Layers {
     pub(crate) fn file(&mut self, path: &Path) -> anyhow::Result<()> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("could not read {}", path.display()))?;
+        self.text(&text, path)
+    }
+
+    /// Adds what stands in a TOML file.
+    fn text(&mut self, text: &str, path: &Path) -> anyhow::Result<()> {
         let table: Table = text
             .parse()
             .with_context(|| format!("{} is not TOML", path.display()))?;
@@ -311,5 +316,18 @@ mod tests {
             });
             assert!(found, "{heading} lacks {row}");
         }
+    }
+
+    /// Whatever stands in the file: an error that says what is wrong, and never a crash.
+    #[test]
+    fn no_file_breaks_it() {
+        posthaste_fuzz::run("config", |input| {
+            let text = String::from_utf8_lossy(input);
+            let mut layers = Layers::default();
+            if layers.text(&text, Path::new("posthaste.toml")).is_ok() {
+                // Effective, or refused with every fault named.
+                let _ = layers.read();
+            }
+        });
     }
 }
