@@ -10,11 +10,13 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use http::HeaderValue;
+use service::Standing;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 use tracing::{debug, error};
 
 use crate::error::{ApiError, Cause};
+use crate::rate_limit::{self, Slot};
 use crate::request_id;
 
 /// Wraps a service into [`Envelope`].
@@ -48,7 +50,10 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let id = request_id::next();
-        request.extensions_mut().insert(id);
+        let slot = Slot::default();
+        let extensions = request.extensions_mut();
+        extensions.insert(id);
+        extensions.insert(slot.clone());
         let began = Instant::now();
         let (method, uri) = (request.method().clone(), request.uri().clone());
         // A panic ends one request, not the connection and what is pipelined on it.
@@ -71,6 +76,10 @@ where
             let id =
                 HeaderValue::try_from(id.to_string()).expect("hexadecimal digits and a hyphen");
             response.headers_mut().insert(request_id::HEADER, id);
+            let refused = response.extensions_mut().remove::<Standing>();
+            if let Some(standing) = refused.as_ref().or(slot.0.get()) {
+                rate_limit::show(standing, response.headers_mut());
+            }
             Ok(response)
         })
     }

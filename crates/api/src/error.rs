@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aide::OperationOutput;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
-use service::FieldError;
+use service::{FieldError, Standing};
 
 use crate::problem::{self, Code, Fault};
 
@@ -17,6 +17,8 @@ pub(crate) enum ApiError {
     Invalid(Vec<Fault>),
     /// Anything that a sentence says.
     Plain(Code, Cow<'static, str>),
+    /// The key has done as much as it may for now.
+    Limited(Standing),
     /// A fault of ours; the cause goes to the log, and never out.
     Internal(Arc<str>),
 }
@@ -44,6 +46,7 @@ impl ApiError {
         match self {
             Self::Invalid(_) => Code::Validation,
             Self::Plain(code, _) => *code,
+            Self::Limited(_) => Code::RateLimited,
             Self::Internal(_) => Code::ServerError,
         }
     }
@@ -86,6 +89,7 @@ impl From<service::Error> for ApiError {
             Error::Busy => return Self::of(Code::Busy),
             Error::Full => return Self::of(Code::DiskFull),
             Error::ShuttingDown => return Self::of(Code::ShuttingDown),
+            Error::RateLimited(standing) => return Self::Limited(standing),
             Error::Forbidden => return Self::of(Code::InsufficientPermissions),
             Error::Unauthenticated => return Self::of(Code::AuthenticationFailed),
             Error::BadJson(_) => Code::MalformedJson,
@@ -107,7 +111,7 @@ impl IntoResponse for ApiError {
         let body = match &self {
             Self::Invalid(faults) => problem::body(code, faults),
             Self::Plain(_, detail) => problem::body(code, detail),
-            Self::Internal(_) => problem::body(code, code.detail()),
+            Self::Limited(_) | Self::Internal(_) => problem::body(code, code.detail()),
         };
         let mut response = (code.status(), body).into_response();
         let headers = response.headers_mut();
@@ -120,8 +124,14 @@ impl IntoResponse for ApiError {
             let bearer = HeaderValue::from_static("Bearer");
             headers.insert(header::WWW_AUTHENTICATE, bearer);
         }
-        if let Self::Internal(cause) = self {
-            response.extensions_mut().insert(Cause(cause));
+        match self {
+            Self::Internal(cause) => {
+                response.extensions_mut().insert(Cause(cause));
+            }
+            Self::Limited(standing) => {
+                response.extensions_mut().insert(standing);
+            }
+            Self::Invalid(_) | Self::Plain(..) => {}
         }
         response
     }

@@ -55,6 +55,7 @@ pages!(
     "not_ready",
     "payload_gone",
     "payload_too_large",
+    "rate_limited",
     "request_timeout",
     "server_error",
     "shutting_down",

@@ -32,6 +32,7 @@ mod portal_access;
 mod problem;
 mod public_keys;
 mod publish;
+mod rate_limit;
 mod request_id;
 mod serve;
 mod stream;

@@ -16,6 +16,8 @@ pub enum Code {
     AuthenticationFailed,
     /// The API key does not allow it.
     InsufficientPermissions,
+    /// The API key has reached a limit of its own.
+    RateLimited,
     /// The thing named does not exist.
     NotFound,
     /// The path is not one of the API's.
@@ -62,11 +64,12 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::MalformedRequest,
         Self::MalformedJson,
         Self::AuthenticationFailed,
         Self::InsufficientPermissions,
+        Self::RateLimited,
         Self::NotFound,
         Self::UnknownRoute,
         Self::MethodNotAllowed,
@@ -97,6 +100,7 @@ impl Code {
             Self::MalformedJson => "malformed_json",
             Self::AuthenticationFailed => "authentication_failed",
             Self::InsufficientPermissions => "insufficient_permissions",
+            Self::RateLimited => "rate_limited",
             Self::NotFound => "not_found",
             Self::UnknownRoute => "unknown_route",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -127,6 +131,7 @@ impl Code {
             Self::MalformedRequest | Self::MalformedJson => StatusCode::BAD_REQUEST,
             Self::AuthenticationFailed => StatusCode::UNAUTHORIZED,
             Self::InsufficientPermissions => StatusCode::FORBIDDEN,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound | Self::UnknownRoute => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -157,6 +162,7 @@ impl Code {
             Self::MalformedJson => "The body is not well-formed JSON.",
             Self::AuthenticationFailed => "There is no API key, or not one that is known.",
             Self::InsufficientPermissions => "The API key does not allow this.",
+            Self::RateLimited => "The API key has reached its limit; try again later.",
             Self::NotFound => "There is no such thing.",
             Self::UnknownRoute => "The API has no such path.",
             Self::MethodNotAllowed => "The path does not have this method.",

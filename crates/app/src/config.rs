@@ -30,6 +30,7 @@ pub(crate) struct Config {
     pub(crate) retention: Retention,
     pub(crate) secrets: Secrets,
     pub(crate) portal: Portal,
+    pub(crate) keys: Keys,
     pub(crate) log: Log,
 }
 
@@ -400,6 +401,18 @@ pub(crate) struct Secrets {
     pub(crate) earlier_keys: List<Hidden>,
 }
 
+/// How much API keys may do that say nothing else themselves.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Keys {
+    /// Requests per second, and messages of a batch; 0 is no limit.
+    pub(crate) requests_per_second: u32,
+    /// So many at once after a pause; 0 is as many as per second.
+    pub(crate) burst: u32,
+    /// Messages per day, UTC; 0 is no limit.
+    pub(crate) messages_per_day: u32,
+}
+
 /// The pages that your customers see.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -558,6 +571,15 @@ impl Config {
             nat64: egress.nat64,
             allow,
         })
+    }
+
+    /// Returns how much keys may do that say nothing else.
+    pub(crate) fn quota(&self) -> service::Quota {
+        service::Quota {
+            requests_per_second: self.keys.requests_per_second,
+            burst: self.keys.burst,
+            messages_per_day: self.keys.messages_per_day,
+        }
     }
 
     /// Returns where the portal is and how long its tokens live.

@@ -105,6 +105,7 @@ async fn open(config: &Config, data: &DataDir) -> anyhow::Result<Parts> {
         limits: config.limits(),
         addresses,
         portal: config.portal(),
+        quota: config.quota(),
     });
     Ok(Parts {
         engine,

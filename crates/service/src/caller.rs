@@ -5,6 +5,8 @@ use std::fmt;
 use domain::{ApiKeyId, ApplicationKey, OrganizationKey};
 use store::{Capabilities, Scope};
 
+use crate::quota::Quota;
+
 /// Who asks, once the key is known: what every command and query begins with.
 ///
 /// Nothing of another organization is ever found for it, and when it is held to one application,
@@ -21,19 +23,22 @@ pub struct Caller {
     pub scope: Scope,
     /// What a portal token allows; nothing for other keys, whose scope says it all.
     pub capabilities: Capabilities,
+    /// How much it may do in a time.
+    pub quota: Quota,
     /// The request, for the log and the audit trail.
     pub request: Option<RequestId>,
 }
 
 impl Caller {
     /// Makes the caller that posthaste itself is when it acts within an organization.
-    pub const fn system(organization: OrganizationKey) -> Self {
+    pub fn system(organization: OrganizationKey) -> Self {
         Self {
             key: None,
             organization,
             application: None,
             scope: Scope::Admin,
             capabilities: Capabilities::NONE,
+            quota: Quota::default(),
             request: None,
         }
     }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use engine::PublishError;
 
+use crate::quota::Standing;
+
 /// One field that is not as it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldError {
@@ -46,6 +48,9 @@ pub enum Error {
     /// The key is missing, unknown or revoked.
     #[error("the API key is not known")]
     Unauthenticated,
+    /// The key has done as much as it may for now.
+    #[error("the API key has reached its limit; try again in {} s", .0.retry_after)]
+    RateLimited(Standing),
     /// The key does not allow it.
     #[error("the API key does not allow this")]
     Forbidden,

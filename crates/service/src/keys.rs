@@ -18,6 +18,7 @@ use store::{ApiKeyRow, Capabilities, KeyQuota, NewApiKey, Scope};
 use crate::Service;
 use crate::caller::Caller;
 use crate::error::Error;
+use crate::quota::Quota;
 
 /// Keys seen within the last seconds, by hash.
 #[derive(Debug, Default)]
@@ -107,7 +108,7 @@ impl Service {
                 let row = row.ok_or(Error::Unauthenticated)?;
                 verify_slices_are_equal(&row.hash, &hash).map_err(|_| Error::Unauthenticated)?;
                 let entry = Entry {
-                    caller: caller(&row),
+                    caller: caller(&row, self.0.world.quota),
                     expires: row.expires,
                     until: now + Cache::STAY,
                 };
@@ -211,7 +212,7 @@ impl Service {
     }
 }
 
-fn caller(row: &ApiKeyRow) -> Caller {
+fn caller(row: &ApiKeyRow, quota: Quota) -> Caller {
     let portal = row.portal.as_ref();
     Caller {
         key: Some(row.id),
@@ -219,6 +220,7 @@ fn caller(row: &ApiKeyRow) -> Caller {
         application: row.application,
         scope: row.scope,
         capabilities: portal.map_or(Capabilities::NONE, |portal| portal.capabilities),
+        quota: quota.of(row.quota),
         request: None,
     }
 }

@@ -24,6 +24,7 @@ mod keys;
 mod messages;
 mod portal;
 mod publish;
+mod quota;
 mod readiness;
 mod schemas;
 mod secrets;
@@ -55,6 +56,7 @@ pub use idempotency::IdempotentRequest;
 pub use messages::{Destination, MessageQuery};
 pub use portal::{PortalAccess, PortalAccessInput, PortalSettings};
 pub use publish::{MessageInput, PayloadInput, PublishInput};
+pub use quota::{Allowance, Quota, Standing};
 pub use readiness::NotReady;
 pub use secrets::{EndpointKey, RotationInput, SecretInput, SignatureKind};
 pub use store::{
@@ -86,6 +88,8 @@ pub struct Dependencies {
     pub addresses: AddressPolicy,
     /// Where the portal is.
     pub portal: PortalSettings,
+    /// How much keys may do that say nothing else.
+    pub quota: Quota,
 }
 
 /// The commands and queries. A clone is the same service.
@@ -95,6 +99,7 @@ pub struct Service(Arc<Inner>);
 struct Inner {
     world: Dependencies,
     keys: keys::Cache,
+    buckets: quota::Buckets,
     schemas: schemas::Cache,
     readiness: readiness::Cache,
     stopping: watch::Sender<bool>,
@@ -120,6 +125,7 @@ impl Service {
         Self(Arc::new(Inner {
             world: dependencies,
             keys: keys::Cache::default(),
+            buckets: quota::Buckets::default(),
             schemas: schemas::Cache::default(),
             readiness: readiness::Cache::default(),
             stopping: watch::Sender::new(false),

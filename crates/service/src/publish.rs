@@ -93,6 +93,8 @@ impl Service {
         self.enforce_schemas(organization, &drafts, &versions, input.is_batch)
             .await?;
 
+        let (caller, count) = (input.caller, drafts.len());
+        self.spend(&caller, count)?;
         let request = PublishRequest {
             endpoint: None,
             organization,
@@ -109,10 +111,18 @@ impl Service {
         // Who may only publish names an application that exists.
         let may_create = input.caller.may_create_applications();
         let Some(application) = input.create_application.filter(|_| may_create) else {
-            return Ok(self.engine().publish(request).await?.messages);
+            let published = self.engine().publish(request).await;
+            let published = published.map(|answer| answer.messages);
+            return published.map_err(|error| self.unspent(&caller, count, error.into()));
         };
-        self.publish_or_create(input.caller, request, application)
-            .await
+        let published = self.publish_or_create(caller, request, application).await;
+        published.map_err(|error| self.unspent(&caller, count, error))
+    }
+
+    /// Gives back what messages that were not stored have used up.
+    fn unspent(&self, caller: &Caller, count: usize, error: Error) -> Error {
+        self.refund(caller, count);
+        error
     }
 
     /// Publishes, and creates the application when it turns out not to exist.

@@ -11,6 +11,7 @@ use service::{Caller, RequestId, Service};
 use crate::error::ApiError;
 use crate::permissions;
 use crate::problem::Code;
+use crate::rate_limit::Slot;
 
 /// A known API key that allows the route. A handler that has one in its signature cannot be
 /// reached without.
@@ -37,6 +38,11 @@ impl FromRequestParts<Service> for Access {
         // A route that nobody listed is open to nobody.
         if !permission.is_some_and(|permission| permission.allows(&caller)) {
             return Err(ApiError::of(Code::InsufficientPermissions));
+        }
+        if let Some(standing) = service.admit(&caller)?
+            && let Some(slot) = parts.extensions.get::<Slot>()
+        {
+            slot.put(standing);
         }
         Ok(Self { caller })
     }

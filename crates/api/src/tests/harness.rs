@@ -124,6 +124,7 @@ impl TestApi {
             limits,
             addresses: AddressPolicy::default(),
             portal: service::PortalSettings::default(),
+            quota: service::Quota::default(),
         });
         let given = Some(ADMIN_KEY.to_owned());
         assert_eq!(service.bootstrap_admin_key(given).await, Ok(None));

@@ -14,6 +14,7 @@ mod harness;
 mod health;
 mod idempotency;
 mod keys;
+mod limits;
 mod messages;
 mod portal;
 mod publish;
