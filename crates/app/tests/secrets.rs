@@ -218,6 +218,35 @@ async fn a_day_of_work(hay: &mut Hay, api: &Api, receiver: &Receiver) -> String 
     message
 }
 
+/// Makes an API key and a portal's token, uses both, and ends one of them: what to look for.
+async fn make_tokens(hay: &mut Hay, api: &Api) -> Vec<Needle> {
+    let key = json!({"name": "a reader", "scope": "read"}).to_string();
+    let key = api.post("/api/v1/key", key).await.expect(201);
+    let portal = api.post("/api/v1/auth/app-portal-access/shop", "{}").await;
+    let portal = portal.expect(200);
+    let mut needles = Vec::new();
+    for (name, made) in [("an API key", &key), ("a portal's token", &portal)] {
+        let token = made["token"].as_str().unwrap();
+        let bearer = Api {
+            token: token.to_owned(),
+            ..api.clone()
+        };
+        for path in ["/api/v1/app/shop", "/api/v1/app/shop/endpoint/a/secret"] {
+            let answer = bearer.get(path).await;
+            let place = format!("{name} at {path}");
+            // Only the second may be what it asks for, and it is not the token.
+            hay.add(&place, answer.text().replace(ROTATED, "the secret"));
+        }
+        let half = token.split_at(token.len() / 2).1;
+        needles.push(Needle::new(name, token));
+        needles.push(Needle::new(&format!("half of {name}"), half));
+    }
+    hay.add("the list of keys", api.get("/api/v1/key").await.text());
+    let path = format!("/api/v1/key/{}", key["id"].as_str().unwrap());
+    assert_eq!(api.delete(&path).await.status, 204);
+    needles
+}
+
 #[tokio::test]
 async fn secrets_are_nowhere_but_in_the_key_file_and_as_ciphertext() {
     let launch = Launch::new(env!("CARGO_BIN_EXE_posthaste"));
@@ -230,6 +259,7 @@ async fn secrets_are_nowhere_but_in_the_key_file_and_as_ciphertext() {
     let mut hay = Hay::default();
 
     a_day_of_work(&mut hay, &server.api, &receiver).await;
+    let tokens = make_tokens(&mut hay, &server.api).await;
     let generated = server
         .api
         .get("/api/v1/app/shop/endpoint")
@@ -277,7 +307,7 @@ async fn secrets_are_nowhere_but_in_the_key_file_and_as_ciphertext() {
         Needle::new("a stranger's token", STRANGER),
         Needle::new("the master key", key.trim()),
     ];
-    let found = needles.iter().flat_map(|needle| {
+    let found = needles.iter().chain(&tokens).flat_map(|needle| {
         let places = hay.places_of(needle).into_iter();
         places.map(|place| format!("{} is in {place}", needle.name))
     });

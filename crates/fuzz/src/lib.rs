@@ -14,7 +14,8 @@
 //! for their seeds to reach into every corner.
 #![allow(
     clippy::disallowed_methods,
-    reason = "a tool, which measures time itself"
+    clippy::print_stdout,
+    reason = "a tool for tests, which measures time and says what it has done"
 )]
 
 use std::fs;
