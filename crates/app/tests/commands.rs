@@ -308,6 +308,64 @@ async fn an_export_carries_payloads_of_every_shape() {
 }
 
 #[tokio::test]
+async fn a_key_is_made_used_and_revoked() {
+    let world = World::start().await;
+
+    let token = world
+        .type_line("key create reader --scope read --expires 30d")
+        .await
+        .ok();
+    let token = token.trim();
+    let reads = world.type_line(&format!("app ls --token {token}")).await;
+    let writes = world.type_line(&format!("app add X --token {token}")).await;
+    let keys = world.type_line("keys ls -o json").await.json();
+    let made = keys
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|key| key["name"] == "reader");
+    let id = made.unwrap()["id"].as_str().unwrap();
+    let revoked = world.type_line(&format!("key revoke {id} --yes")).await;
+    let after = world.type_line(&format!("app ls --token {token}")).await;
+
+    assert_eq!((reads.code, writes.code), (0, 4), "{}", writes.err);
+    assert!(!keys.to_string().contains(token), "a list shows no token");
+    assert_eq!((revoked.code, after.code), (0, 4));
+}
+
+#[tokio::test]
+async fn a_login_is_used_by_what_follows() {
+    let world = World::start().await;
+    let home = world.server.scratch().join("home");
+    let url = world.server.api.url();
+    let key = world.server.scratch().join("key");
+    std::fs::write(&key, ADMIN_KEY).unwrap();
+    let run = async |words: &[&str]| {
+        let mut command = world.launch.command(words);
+        command
+            .env("XDG_CONFIG_HOME", &home)
+            .current_dir(world.server.scratch());
+        Ended::of(&finish(command).await)
+    };
+
+    let key = key.to_str().unwrap();
+    let login = run(&["login", "--url", &url, "--token-file", key, "--app", "shop"]).await;
+    let made = run(&["app", "add", "Shop", "--uid", "shop"]).await;
+    let sent = run(&["send", "a.b", "-o", "id"]).await;
+    let who = run(&["whoami", "-o", "json"]).await.json();
+    run(&["logout"]).await.ok();
+
+    assert_eq!(login.code, 0, "{}", login.err);
+    assert!(!login.err.contains(ADMIN_KEY));
+    assert_eq!((made.code, sent.code), (0, 0), "{}{}", made.err, sent.err);
+    assert_eq!(
+        (&who["key"], &who["app"]),
+        (&json!("accepted"), &json!("shop"))
+    );
+    assert_eq!(run(&["app", "ls"]).await.code, 4);
+}
+
+#[tokio::test]
 async fn each_end_has_its_number() {
     let world = World::start().await;
     let nobody = "app ls --url http://127.0.0.1:9";

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::client::{Call, Client, ServerArgs, encoded};
 use crate::exit::Failure;
+use crate::profile::Target;
 use crate::{Exit, Outcome, Streams, world};
 
 /// Call the API
@@ -51,7 +52,7 @@ fn method(text: &str) -> Result<Method, String> {
 }
 
 pub(crate) async fn run(args: ApiArgs, streams: &mut Streams<'_>) -> Outcome {
-    let client = Client::new(&args.server)?;
+    let client = Client::new(&Target::of(&args.server, &streams.around)?)?;
     let call = call(args, streams)?;
     let answer = client.call(call).await?;
     if !answer.status.is_success() {

@@ -17,8 +17,9 @@ use serde_json::{Value, json};
 use signature::{Secret, Verifier, VerifyingKey};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::client::{Call, Client, ServerArgs};
+use crate::client::{Call, Client};
 use crate::exit::{Exit, Failure};
+use crate::profile::Target;
 use crate::sink::{Received, RunningSink, Sink, SinkOptions, Verdict};
 use crate::{Hidden, Streams, Surroundings, world};
 use server::Child;
@@ -224,10 +225,11 @@ impl Stage {
         })
         .await
         .map_err(|error| Failure::new(Exit::Failure, format!("no receiver: {error}")))?;
-        let client = Client::new(&ServerArgs {
+        let client = Client::new(&Target {
+            profile: String::new(),
             url: format!("http://{listen}"),
             token: Some(Hidden::new(token)),
-            admin_key: None,
+            app: None,
         })?;
         Ok(Self {
             client,

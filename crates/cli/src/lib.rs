@@ -10,6 +10,7 @@
 //! - `sink` is a receiver that behaves as badly as it is told to; [`sink::Sink`] is the same for
 //!   tests and for `posthaste dev`.
 //! - `dev` is a demonstration: a server of its own, a receiver, a kill in between.
+//! - `login`, `logout`, `whoami` and `profile` keep servers and keys under names.
 //! - `verify`, `sign` and `keygen` are Standard Webhooks by hand.
 //!
 //! What is not here: anything that opens the store, and the binary itself.
@@ -22,6 +23,7 @@ mod keygen;
 mod listen;
 mod nouns;
 mod output;
+mod profile;
 mod progress;
 mod send;
 mod session;
@@ -45,7 +47,9 @@ pub use nouns::app::AppCommand;
 pub use nouns::attempt::AttemptCommand;
 pub use nouns::endpoint::EndpointCommand;
 pub use nouns::event_type::EventTypeCommand;
+pub use nouns::key::KeyCommand;
 pub use nouns::message::MessageCommand;
+pub use profile::{LoginArgs, LogoutArgs, ProfileCommand, WhoamiArgs};
 pub use send::SendArgs;
 pub use sign::SignArgs;
 pub use sink::SinkArgs;
@@ -69,6 +73,8 @@ pub enum Command {
     Message(MessageCommand),
     #[command(subcommand, visible_alias = "attempts")]
     Attempt(AttemptCommand),
+    #[command(subcommand, visible_alias = "keys")]
+    Key(KeyCommand),
     Send(SendArgs),
     Listen(ListenArgs),
     Sink(SinkArgs),
@@ -76,6 +82,11 @@ pub enum Command {
     Sign(SignArgs),
     Keygen(KeygenArgs),
     Api(ApiArgs),
+    Login(LoginArgs),
+    Logout(LogoutArgs),
+    Whoami(WhoamiArgs),
+    #[command(subcommand, visible_alias = "profiles")]
+    Profile(ProfileCommand),
     Dev(DevArgs),
 }
 
@@ -119,6 +130,7 @@ async fn dispatch(command: Command, streams: &mut Streams<'_>) -> Outcome {
         Command::EventType(command) => nouns::event_type::run(command, streams).await,
         Command::Message(command) => nouns::message::run(command, streams).await,
         Command::Attempt(command) => nouns::attempt::run(command, streams).await,
+        Command::Key(command) => nouns::key::run(command, streams).await,
         Command::Send(args) => send::run(args, streams).await,
         Command::Listen(args) => listen::run(args, streams).await,
         Command::Sink(args) => sink::run(args, streams).await,
@@ -126,6 +138,10 @@ async fn dispatch(command: Command, streams: &mut Streams<'_>) -> Outcome {
         Command::Sign(args) => sign::run(&args, streams),
         Command::Keygen(args) => keygen::run(&args, streams),
         Command::Api(args) => api::run(args, streams).await,
+        Command::Login(args) => profile::login(args, streams).await,
+        Command::Logout(args) => profile::logout(&args, streams),
+        Command::Whoami(args) => profile::whoami(&args, streams).await,
+        Command::Profile(command) => profile::profile(command, streams),
         Command::Dev(args) => dev::run(args, streams).await,
     }
 }
@@ -139,6 +155,7 @@ impl Command {
             Self::EventType(command) => Some(command.common()),
             Self::Message(command) => Some(command.common()),
             Self::Attempt(command) => Some(command.common()),
+            Self::Key(command) => Some(command.common()),
             _ => None,
         }
     }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::client::{Answer, Call, Client, ServerArgs, encoded, parse};
 use crate::exit::Failure;
+use crate::profile::Target;
 use crate::session::{AppArg, app_path};
 use crate::text::{Moment, duration, shown};
 use crate::{Exit, Outcome, Streams, world};
@@ -132,8 +133,10 @@ impl Destination {
     }
 }
 
-pub(crate) async fn run(args: SendArgs, streams: &mut Streams<'_>) -> Outcome {
-    let client = Client::new(&args.server)?;
+pub(crate) async fn run(mut args: SendArgs, streams: &mut Streams<'_>) -> Outcome {
+    let target = Target::of(&args.server, &streams.around)?;
+    args.app.app = args.app.app.or(target.app.clone());
+    let client = Client::new(&target)?;
     run_with(&client, args, streams).await
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::client::{Call, Client, ServerArgs, encoded, parse};
 use crate::exit::Failure;
 use crate::output::{Kind, Look, Many, OutputArgs, one};
+use crate::profile::Target;
 use crate::{Exit, Outcome, Streams, world};
 
 /// The most that one page of a list has.
@@ -103,10 +104,11 @@ pub(crate) struct Session<'s, 'io> {
 
 impl<'s, 'io> Session<'s, 'io> {
     pub(crate) fn new(common: &Common, streams: &'s mut Streams<'io>) -> Result<Self, Failure> {
+        let target = Target::of(&common.server, &streams.around)?;
         Ok(Self {
-            client: Client::new(&common.server)?,
+            client: Client::new(&target)?,
             look: common.output.look(streams),
-            default_app: None,
+            default_app: target.app,
             streams,
         })
     }

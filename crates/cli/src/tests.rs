@@ -29,7 +29,12 @@ pub(crate) async fn typed(server: &Scripted, line: &str) -> Ended {
 }
 
 /// Types a command word by word, with something on its standard input.
-pub(crate) async fn typed_words(words: &[&str], mut input: &[u8]) -> Ended {
+pub(crate) async fn typed_words(words: &[&str], input: &[u8]) -> Ended {
+    typed_around(words, input, Surroundings::default()).await
+}
+
+/// Types a command word by word, in surroundings of its own.
+pub(crate) async fn typed_around(words: &[&str], mut input: &[u8], around: Surroundings) -> Ended {
     let words = std::iter::once("posthaste").chain(words.iter().copied());
     let command = CommandLine::try_parse_from(words).unwrap().command;
     let (mut out, mut err) = (Vec::new(), Vec::new());
@@ -37,7 +42,7 @@ pub(crate) async fn typed_words(words: &[&str], mut input: &[u8]) -> Ended {
         input: &mut input,
         out: &mut out,
         err: &mut err,
-        around: Surroundings::default(),
+        around,
     };
 
     let exit = run(command, &mut streams).await;

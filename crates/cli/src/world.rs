@@ -47,6 +47,54 @@ pub(crate) fn read_input(streams: &mut Streams<'_>) -> Result<Vec<u8>, Failure> 
     check_size(bytes)
 }
 
+/// Reads a line from the terminal without showing it there.
+pub(crate) fn read_hidden(streams: &mut Streams<'_>) -> Result<String, Failure> {
+    use std::io::BufRead as _;
+    let hidden = Hidden::begin();
+    let mut line = String::new();
+    let mut input = std::io::BufReader::new((&mut *streams.input).take(INPUT_MAX));
+    input.read_line(&mut line)?;
+    drop(hidden);
+    Ok(line)
+}
+
+/// While it lives, the terminal does not show what is typed.
+struct Hidden {
+    #[cfg(unix)]
+    before: Option<rustix::termios::Termios>,
+}
+
+#[cfg(unix)]
+impl Hidden {
+    fn begin() -> Self {
+        use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+        let before = tcgetattr(std::io::stdin()).ok();
+        if let Some(mut now) = before.clone() {
+            now.local_modes.remove(LocalModes::ECHO);
+            // Where this fails there is no terminal that could show anything.
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Flush, &now);
+        }
+        Self { before }
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        use rustix::termios::{OptionalActions, tcsetattr};
+        if let Some(before) = &self.before {
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
+        }
+    }
+}
+
+#[cfg(not(unix))]
+impl Hidden {
+    fn begin() -> Self {
+        Self {}
+    }
+}
+
 fn check_size(bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
     if bytes.len() as u64 > INPUT_MAX {
         return Err(Failure::usage(format!(

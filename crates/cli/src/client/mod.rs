@@ -23,6 +23,7 @@ use serde::de::DeserializeOwned;
 pub(crate) use connect::Server;
 
 use crate::exit::Failure;
+use crate::profile::Target;
 use crate::text::Hidden;
 use crate::world;
 
@@ -39,12 +40,15 @@ const RETRIES: [Duration; 3] = [
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Which server, and with which key.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Server")]
 pub struct ServerArgs {
-    /// Where the server is
-    #[arg(long, env = "POSTHASTE_URL", default_value = "http://127.0.0.1:8411")]
-    pub url: String,
+    /// Where the server is [default: the profile's, or http://127.0.0.1:8411]
+    #[arg(long, env = "POSTHASTE_URL")]
+    pub url: Option<String>,
+    /// A profile, as `posthaste profile ls` lists them
+    #[arg(long, env = "POSTHASTE_PROFILE", value_name = "NAME")]
+    pub profile: Option<String>,
     /// The API key to use
     #[arg(long, env = "POSTHASTE_TOKEN", hide_env_values = true)]
     pub token: Option<Hidden>,
@@ -123,10 +127,9 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(args: &ServerArgs) -> Result<Self, Failure> {
-        let server = Server::parse("--url", &args.url)?;
-        let key = args.token.as_ref().or(args.admin_key.as_ref());
-        let authorization = key.map(|key| {
+    pub(crate) fn new(target: &Target) -> Result<Self, Failure> {
+        let server = Server::parse("--url", &target.url)?;
+        let authorization = target.token.as_ref().map(|key| {
             let mut value = HeaderValue::try_from(format!("Bearer {}", key.reveal()))
                 .map_err(|_| Failure::usage("the API key has characters that no key has"))?;
             value.set_sensitive(true);

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::ServerArgs;
+use crate::profile::Target;
 
 /// What a scripted server does with one connection.
 pub(crate) enum Script {
@@ -76,12 +76,13 @@ impl Scripted {
         Self { url, asked, task }
     }
 
-    pub(crate) fn args(&self) -> ServerArgs {
+    pub(crate) fn args(&self) -> Target {
         let token = Some("key_1".parse().unwrap());
-        ServerArgs {
+        Target {
+            profile: String::new(),
             url: self.url.clone(),
             token,
-            admin_key: None,
+            app: None,
         }
     }
 

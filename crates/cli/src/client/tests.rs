@@ -11,7 +11,7 @@ fn client(server: &Scripted) -> Client {
 #[tokio::test]
 async fn a_call_carries_the_key_and_asks_below_the_prefix() {
     let server = Scripted::start(vec![answer(200, "{}")]).await;
-    let args = ServerArgs {
+    let args = Target {
         url: format!("{}/hooks/", server.url),
         ..server.args()
     };
@@ -29,27 +29,6 @@ async fn a_call_carries_the_key_and_asks_below_the_prefix() {
     assert_eq!(
         format!("http://{}", asked[0].header("host").unwrap()),
         server.url
-    );
-}
-
-#[tokio::test]
-async fn the_key_of_the_server_stands_in_for_a_token() {
-    let server = Scripted::start(vec![answer(200, "{}")]).await;
-    let args = ServerArgs {
-        token: None,
-        admin_key: Some("key_2".parse().unwrap()),
-        ..server.args()
-    };
-
-    Client::new(&args)
-        .unwrap()
-        .call(Call::get("/"))
-        .await
-        .unwrap();
-
-    assert_eq!(
-        server.asked()[0].header("authorization"),
-        Some("Bearer key_2")
     );
 }
 
@@ -121,10 +100,11 @@ fn a_url_that_cannot_be_a_server_is_a_usage_error() {
         "http://user:pass@127.0.0.1",
         "http://127.0.0.1/?a=1",
     ] {
-        let args = ServerArgs {
+        let args = Target {
+            profile: String::new(),
             url: url.to_owned(),
             token: None,
-            admin_key: None,
+            app: None,
         };
 
         let failure = Client::new(&args).unwrap_err();
@@ -140,10 +120,11 @@ async fn an_https_url_is_spoken_to_in_tls_and_hears_no_key_in_the_clear() {
         reason = "a server that looks at the first bytes only"
     )]
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let args = ServerArgs {
+    let args = Target {
+        profile: String::new(),
+        app: None,
         url: format!("https://{}", listener.local_addr().unwrap()),
         token: Some("key_1".parse().unwrap()),
-        admin_key: None,
     };
     let client = Client::new(&args).unwrap().without_waits();
     let first_bytes = async {

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::client::{Call, Client, ServerArgs};
+use crate::client::{Call, Client};
 use crate::exit::{Exit, Failure};
+use crate::profile::Target;
 use crate::world;
 
 /// How long the server may take to get ready.
@@ -87,10 +88,11 @@ impl Child {
     }
 
     async fn wait_until_ready(&mut self, began: tokio::time::Instant) -> Result<Duration, Failure> {
-        let server = ServerArgs {
+        let server = Target {
+            profile: String::new(),
+            app: None,
             url: self.url(),
             token: None,
-            admin_key: None,
         };
         let client = Client::new(&server)?.once();
         while began.elapsed() < READY_WITHIN {

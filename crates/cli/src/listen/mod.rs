@@ -18,7 +18,7 @@ use crate::exit::Failure;
 use crate::session::{AppArg, app_path};
 use crate::stop::Stop;
 use crate::text::Hidden;
-use crate::{Exit, Outcome, Streams, world};
+use crate::{Exit, Outcome, Streams, profile, world};
 use events::{Event, Events};
 use forward::{Message, Target};
 
@@ -78,7 +78,8 @@ enum Output {
 }
 
 pub(crate) async fn run(args: ListenArgs, streams: &mut Streams<'_>) -> Outcome {
-    let client = Client::new(&args.server)?;
+    let server = profile::Target::of(&args.server, &streams.around)?;
+    let client = Client::new(&server)?;
     let target = Target::parse(&args.to, args.insecure)?;
     let secret = secret(&args, streams)?;
     if args.print_secret {
@@ -87,7 +88,10 @@ pub(crate) async fn run(args: ListenArgs, streams: &mut Streams<'_>) -> Outcome 
     } else if args.secret_file.is_none() {
         writeln!(streams.err, "signing secret: {}", secret.reveal())?;
     }
-    let path = format!("{}/stream", app_path(args.app.app.as_deref())?);
+    let path = format!(
+        "{}/stream",
+        app_path(args.app.app.as_deref().or(server.app.as_deref()))?
+    );
     let mut listening = Listening {
         path,
         client,

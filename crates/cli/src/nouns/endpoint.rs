@@ -11,7 +11,7 @@ use args::{AddArgs, EditArgs, HeadersCommand, OneArgs, RotateArgs, SecretCommand
 use crate::client::{encoded, parse};
 use crate::exit::Failure;
 use crate::output::{Cell, Kind, cell, names, text, time};
-use crate::session::{AppArg, Common, Session, pairs, set};
+use crate::session::{AppArg, Common, Session, list_query, pairs, set};
 use crate::text::Hidden;
 use crate::{Exit, Outcome, Streams, world};
 
@@ -51,6 +51,13 @@ const KEY: Kind = Kind {
     columns: &[],
 };
 
+/// Counts of an endpoint; they have no name of their own.
+const STATS: Kind = Kind {
+    plural: "counts",
+    id: "success",
+    columns: &[],
+};
+
 /// Headers of an endpoint.
 const HEADERS: Kind = Kind {
     plural: "headers",
@@ -79,6 +86,13 @@ pub(crate) async fn run(command: EndpointCommand, streams: &mut Streams<'_>) -> 
         EndpointCommand::Get(args) => {
             let path = path(session, &args.app, &args.endpoint)?;
             session.show(&KIND, &path).await
+        }
+        EndpointCommand::Stats(args) => {
+            let path = path(session, &args.app, &args.endpoint)?;
+            let now = session.look.now;
+            let since = args.since.map(|since| since.before(now).to_string());
+            let query = list_query(&[("since", since)]).replacen('&', "?", 1);
+            session.show(&STATS, &format!("{path}/stats{query}")).await
         }
         EndpointCommand::Add(args) => add(args, session).await,
         EndpointCommand::Edit(args) => edit(args, session).await,
@@ -248,6 +262,7 @@ impl EndpointCommand {
             Self::Get(args)
             | Self::Secret(SecretCommand::Show(args))
             | Self::Headers(HeadersCommand::Show(args)) => &args.common,
+            Self::Stats(args) => &args.common,
             Self::Add(args) => &args.common,
             Self::Edit(args) => &args.common,
             Self::Rm(args) => &args.common,

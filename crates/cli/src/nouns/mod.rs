@@ -4,6 +4,7 @@ pub(crate) mod app;
 pub(crate) mod attempt;
 pub(crate) mod endpoint;
 pub(crate) mod event_type;
+pub(crate) mod key;
 pub(crate) mod message;
 #[cfg(test)]
 mod tests;

@@ -51,7 +51,7 @@ pub(crate) enum Color {
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Output")]
-pub(crate) struct OutputArgs {
+pub struct OutputArgs {
     /// What to print
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Format,

@@ -6,7 +6,7 @@ use crate::session::{
     AppArg, ChangeArgs, Common, ConfirmArgs, ListArgs, MakeArgs, Setting, key_value,
     number_or_none, text_or_none, texts_or_none,
 };
-use crate::text::duration;
+use crate::text::{Past, duration};
 
 /// Endpoints: where the messages of an application go
 ///
@@ -36,6 +36,8 @@ pub enum EndpointCommand {
     /// Let deliveries go on after a pause
     #[command(visible_alias = "resume")]
     Unpause(OneArgs),
+    /// Count how its deliveries fared
+    Stats(StatsArgs),
     /// The signing secret
     #[command(subcommand)]
     Secret(SecretCommand),
@@ -82,6 +84,20 @@ pub struct GetArgs {
     pub(super) endpoint: String,
     #[command(flatten)]
     pub(super) app: AppArg,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  posthaste endpoint stats search -a shop --since 1h")]
+pub struct StatsArgs {
+    /// The endpoint, by its id or uid
+    pub(super) endpoint: String,
+    #[command(flatten)]
+    pub(super) app: AppArg,
+    /// Only since: a time, or a while ago such as 1h
+    #[arg(long, value_name = "TIME")]
+    pub(super) since: Option<Past>,
     #[command(flatten)]
     pub(super) common: Common,
 }
