@@ -334,6 +334,21 @@ async fn a_key_is_made_used_and_revoked() {
 }
 
 #[tokio::test]
+async fn the_audit_trail_is_listed_and_verified() {
+    let world = World::start().await;
+    world.type_line("app add Shop --uid shop").await.ok();
+    world.type_line("app edit shop --name Store").await.ok();
+
+    let line = "audit ls --since 1h --action application.update -o json";
+    let listed = world.type_line(line).await.json();
+    let verdict = world.type_line("audit verify -o json").await.json();
+
+    let listed = listed.as_array().unwrap();
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert_eq!(verdict["valid"], true);
+}
+
+#[tokio::test]
 async fn a_login_is_used_by_what_follows() {
     let world = World::start().await;
     let home = world.server.scratch().join("home");

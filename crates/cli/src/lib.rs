@@ -45,6 +45,7 @@ pub use keygen::KeygenArgs;
 pub use listen::ListenArgs;
 pub use nouns::app::AppCommand;
 pub use nouns::attempt::AttemptCommand;
+pub use nouns::audit::AuditCommand;
 pub use nouns::endpoint::EndpointCommand;
 pub use nouns::event_type::EventTypeCommand;
 pub use nouns::key::KeyCommand;
@@ -75,6 +76,8 @@ pub enum Command {
     Attempt(AttemptCommand),
     #[command(subcommand, visible_alias = "keys")]
     Key(KeyCommand),
+    #[command(subcommand)]
+    Audit(AuditCommand),
     Send(SendArgs),
     Listen(ListenArgs),
     Sink(SinkArgs),
@@ -131,6 +134,7 @@ async fn dispatch(command: Command, streams: &mut Streams<'_>) -> Outcome {
         Command::Message(command) => nouns::message::run(command, streams).await,
         Command::Attempt(command) => nouns::attempt::run(command, streams).await,
         Command::Key(command) => nouns::key::run(command, streams).await,
+        Command::Audit(command) => nouns::audit::run(command, streams).await,
         Command::Send(args) => send::run(args, streams).await,
         Command::Listen(args) => listen::run(args, streams).await,
         Command::Sink(args) => sink::run(args, streams).await,
@@ -156,6 +160,7 @@ impl Command {
             Self::Message(command) => Some(command.common()),
             Self::Attempt(command) => Some(command.common()),
             Self::Key(command) => Some(command.common()),
+            Self::Audit(command) => Some(command.common()),
             _ => None,
         }
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod app;
 pub(crate) mod attempt;
+pub(crate) mod audit;
 pub(crate) mod endpoint;
 pub(crate) mod event_type;
 pub(crate) mod key;
