@@ -75,13 +75,15 @@ pub(crate) async fn sweep(shared: &Arc<Shared>, overdue: Duration) {
                 return;
             }
         };
-        let limit = shared.schedule_now().minus(overdue);
+        // Read once: what becomes due between two looks at the clock would be neither.
+        let schedule = shared.schedule_now();
+        let limit = schedule.minus(overdue);
         let mut forgotten = Vec::new();
         {
             let now = shared.monotonic();
             let mut lanes = shared.lanes();
             for found in &page {
-                if found.due > shared.schedule_now() {
+                if found.due > schedule {
                     lanes.due_later(found.destination, found.due);
                 } else if found.due <= limit && !lanes.knows(found.destination, now) {
                     forgotten.push(found.destination);

@@ -73,22 +73,37 @@ async fn attempt(shared: &Arc<Shared>, start: Start, slot: &mut Slot) -> Ended {
         .await
         .unwrap_or_else(|_| {
             *slot = None;
-            Err(internal("a fault in posthaste; the log has it".to_owned()))
+            Err(fault())
         });
     if let Some(in_hand) = &shared.in_hand {
         in_hand.end(destination.key, job.key());
     }
-    let tried = Tried {
-        at,
-        took: began.elapsed(),
-        phases,
-        answer,
+    let took = began.elapsed();
+    let end = |answer| {
+        let tried = Tried {
+            at,
+            took,
+            phases,
+            answer,
+        };
+        Ended {
+            health: tried.health(),
+            record: tried.record(shared, &destination, &job),
+            doubtful,
+        }
     };
-    Ended {
-        health: tried.health(),
-        record: tried.record(shared, &destination, &job),
-        doubtful,
-    }
+    // What is made of an answer is shielded too: a destination chooses it.
+    shielded(|| end(answer), || end(Err(fault())))
+}
+
+/// Does the work, or what is to be done when it panics: an attempt that vanished would keep its
+/// delivery, and a place among those in flight, for ever.
+fn shielded<T>(work: impl FnOnce() -> T, otherwise: impl FnOnce() -> T) -> T {
+    std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| otherwise())
+}
+
+fn fault() -> EgressError {
+    internal("a fault in posthaste; the log has it".to_owned())
 }
 
 async fn send(
@@ -309,5 +324,18 @@ impl Shared {
             }
             AfterAttempt::RetryAt(_) | AfterAttempt::AsBefore => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_over_an_answer_has_another_end() {
+        let end = shielded(|| panic!("over an answer"), || "a failed attempt");
+
+        assert_eq!(end, "a failed attempt");
+        assert_eq!(shielded(|| 1, || 2), 1);
     }
 }
