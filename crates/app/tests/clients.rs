@@ -26,6 +26,30 @@ const RESOURCES: [&str; 7] = [
     "message",
     "message_attempt",
 ];
+/// What they call too as soon as the description has these paths.
+const LATER: [(&str, &[&str]); 3] = [
+    (
+        "recovery",
+        &[
+            "/api/v1/app/{app_id}/endpoint/{endpoint_id}/recover",
+            "/api/v1/background-task",
+        ],
+    ),
+    (
+        "erasure",
+        &[
+            "/api/v1/app/{app_id}/msg/{msg_id}/content",
+            "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/content",
+        ],
+    ),
+    (
+        "example",
+        &[
+            "/api/v1/app/{app_id}/endpoint/{endpoint_id}/send-example",
+            "/api/v1/event-type/import/openapi",
+        ],
+    ),
+];
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A script with the program that runs it, if the clients are installed.
@@ -68,10 +92,16 @@ async fn walks_through(command: Option<Command>, resources: &[&str]) {
         return;
     };
     let (server, receiver) = (server().await, Receiver::start().await);
+    let description = server.api.get("/api/v1/openapi.json").await.expect(200);
+    let has = |path: &&str| description["paths"][*path].is_object();
+    let later = LATER.iter().filter(|(_, paths)| paths.iter().all(has));
+    let later = later
+        .filter(|_| !resources.is_empty())
+        .map(|(name, _)| name);
 
     command.args([&server.api.url(), &server.api.token, &receiver.url("")]);
     let lines = run({
-        command.args(resources);
+        command.args(resources).args(later);
         command
     })
     .await;
