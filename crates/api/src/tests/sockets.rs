@@ -408,3 +408,35 @@ async fn stopping_gives_up_on_what_takes_too_long() {
 
     assert_eq!(busy.rest().await, "");
 }
+
+/// Many at once that are silent, do not finish their head or do not send their body: whoever means
+/// it is served among them, and they are all gone in the end.
+#[tokio::test]
+async fn slow_peers_keep_nobody_from_being_served_and_are_closed() {
+    const SLOW: usize = 300;
+    let server = Server::start(ServeLimits {
+        connections: 2 * SLOW,
+        connections_per_peer: 2 * SLOW,
+        ..limits(Deadlines {
+            first_byte: 10 * SHORT,
+            head: 10 * SHORT,
+            ..PATIENT
+        })
+    });
+    let mut slow = Vec::new();
+    for number in 0..SLOW {
+        let mut peer = server.connect().await;
+        let starts: [&[u8]; 2] = [b"", b"POST /echo HTTP/1.1\r\nHost: a\r\nX-Slow: "];
+        peer.send(starts[number % starts.len()]).await;
+        slow.push(peer);
+    }
+
+    for _ in 0..20 {
+        assert_eq!(status(&server.exchange(&closing()).await), "200");
+    }
+
+    for mut peer in slow {
+        let last = peer.rest().await;
+        assert!(last.is_empty() || status(&last) == "408", "{last}");
+    }
+}
