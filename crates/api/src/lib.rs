@@ -38,6 +38,7 @@ mod serve;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod wire;
 
 use aide::axum::ApiRouter;
@@ -84,6 +85,7 @@ fn routes() -> ApiRouter<Service> {
         .merge(event_types::routes())
         .merge(publish::routes())
         .merge(messages::routes())
+        .merge(trace::routes())
         .merge(stream::routes())
         .merge(attempts::routes())
         .merge(audit::routes())

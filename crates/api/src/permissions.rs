@@ -158,6 +158,7 @@ pub(crate) const ROUTES: &[(Method, &str, Permission)] = &[
     (GET,    "/api/v1/app/{app_id}/msg/{msg_id}/endpoint", portal(Read, VIEW)),
     (POST,   "/api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend", portal(Write, SEND)),
     (GET,    "/api/v1/app/{app_id}/msg/{msg_id}/raw", portal(Read, VIEW)),
+    (GET,    "/api/v1/app/{app_id}/msg/{msg_id}/trace", portal(Read, VIEW)),
     (GET,    "/api/v1/app/{app_id}/stream", application(Read)),
     (GET,    "/api/v1/audit", organization(Write)),
     (GET,    "/api/v1/audit/verify", organization(Write)),

@@ -29,6 +29,7 @@ mod readiness;
 mod schemas;
 mod secrets;
 mod stream;
+mod trace;
 mod tuning;
 
 use std::sync::Arc;
@@ -65,6 +66,7 @@ pub use store::{
     MessageRef, MessageRow, Order, Page, PageRequest, Payload, Scope, Span,
 };
 pub use stream::{MessageStream, StreamInput, Streamed};
+pub use trace::{Trace, TraceVerdict};
 pub use tuning::TuningInput;
 
 /// What the service works with.

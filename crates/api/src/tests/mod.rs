@@ -25,3 +25,4 @@ mod sockets;
 mod stream;
 mod tenancy;
 mod tls;
+mod trace;
