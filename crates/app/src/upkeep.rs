@@ -10,6 +10,7 @@ const INTERVAL: Duration = Duration::from_secs(30);
 
 /// Runs until `shutdown`, and once more then.
 pub(crate) async fn run(service: Service, audit_kept: Duration, shutdown: CancellationToken) {
+    reseal(&service, &shutdown).await;
     loop {
         let stopping = tokio::select! {
             biased;
@@ -31,6 +32,36 @@ pub(crate) async fn run(service: Service, audit_kept: Duration, shutdown: Cancel
         }
         if stopping {
             return;
+        }
+    }
+}
+
+/// Seals anew what an earlier master key has sealed. What is left at a stop, the next start does.
+async fn reseal(service: &Service, shutdown: &CancellationToken) {
+    let mut progress = service.begin_resealing();
+    while let Some(resealing) = &mut progress {
+        if shutdown.is_cancelled() {
+            return;
+        }
+        match service.reseal(resealing).await {
+            Ok(true) => {
+                let (count, failed) = (resealing.resealed, resealing.failed);
+                if failed > 0 {
+                    tracing::error!(count, failed, "Some secrets cannot be sealed anew");
+                } else {
+                    tracing::info!(count, "Earlier master keys seal nothing any more");
+                }
+                return;
+            }
+            Ok(false) => tokio::task::yield_now().await,
+            Err(error) => {
+                tracing::warn!(%error, "Sealing anew goes on after a while");
+                tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => return,
+                    () = tokio::time::sleep(INTERVAL) => {}
+                }
+            }
         }
     }
 }

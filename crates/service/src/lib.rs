@@ -26,6 +26,7 @@ mod portal;
 mod publish;
 mod quota;
 mod readiness;
+mod reseal;
 mod schemas;
 mod secrets;
 mod stream;
@@ -59,6 +60,7 @@ pub use portal::{PortalAccess, PortalAccessInput, PortalSettings};
 pub use publish::{MessageInput, PayloadInput, PublishInput};
 pub use quota::{Allowance, Quota, Standing};
 pub use readiness::NotReady;
+pub use reseal::Resealing;
 pub use secrets::{EndpointKey, RotationInput, SecretInput, SignatureKind};
 pub use store::{
     ApiKeyRow, Application, ApplicationRef, AttemptCursor, AttemptRow, AuditRow, Capability,

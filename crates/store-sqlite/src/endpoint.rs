@@ -9,7 +9,7 @@ use domain::{
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use store::{
     Announced, ApplicationRef, Endpoint, EndpointChange, EndpointRef, Error, NewEndpoint, Page,
-    PageRequest, Rotated, Rotation, Routes, Sealed, SealedSecret, Write,
+    PageRequest, Resealed, Rotated, Rotation, Routes, Sealed, SealedSecret, Write,
 };
 
 use crate::announcement::{self, Details};
@@ -161,6 +161,36 @@ pub(crate) fn by_keys(
         found.extend(by_key(connection, *key)?);
     }
     Ok(found)
+}
+
+/// Reads endpoints of all applications in the order of their keys.
+pub(crate) fn after(
+    connection: &Connection,
+    after: EndpointKey,
+    limit: u16,
+) -> Result<Vec<Endpoint>, Fault> {
+    let endpoints = connection
+        .prepare_cached(&format!(
+            "{SELECT} WHERE e.key > ?1 ORDER BY e.key LIMIT ?2"
+        ))?
+        .query_map(params![after.0, limit], from_row)?
+        .map(|endpoint| with_secrets(connection, endpoint?))
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(endpoints)
+}
+
+pub(crate) fn reseal(tx: &mut Tx<'_>, resealed: &[Resealed]) -> Result<u64, Fault> {
+    let mut count = 0;
+    for sql in [
+        "UPDATE endpoint_secret SET sealed = ?3 WHERE endpoint = ?1 AND sealed = ?2",
+        "UPDATE endpoint SET headers = ?3 WHERE key = ?1 AND headers = ?2",
+    ] {
+        let mut update = tx.connection.prepare_cached(sql)?;
+        for one in resealed {
+            count += update.execute(params![one.endpoint.0, one.old.0, one.new.0])?;
+        }
+    }
+    Ok(count as u64)
 }
 
 pub(crate) fn load(

@@ -1,12 +1,13 @@
 //! The contract of keys: each method goes to the writer or to a reader.
 
 use async_trait::async_trait;
-use domain::{ApiKeyId, ApplicationKey, OrganizationId, OrganizationKey, Timestamp};
+use domain::{ApiKeyId, ApplicationKey, EndpointKey, OrganizationId, OrganizationKey, Timestamp};
 use store::{
-    ApiKeyChange, ApiKeyRow, Error, KeyStore, NewApiKey, Page, PageRequest, PortalSession, Write,
+    ApiKeyChange, ApiKeyRow, Endpoint, Error, KeyStore, NewApiKey, Page, PageRequest,
+    PortalSession, Resealed, Write,
 };
 
-use crate::{SqliteStore, key};
+use crate::{SqliteStore, endpoint, key};
 
 #[async_trait]
 impl KeyStore for SqliteStore {
@@ -95,6 +96,19 @@ impl KeyStore for SqliteStore {
 
     async fn note_key_uses(&self, uses: Vec<(ApiKeyId, Timestamp)>) -> Result<(), Error> {
         self.write(move |tx| key::note_uses(tx, &uses)).await
+    }
+
+    async fn endpoints_sealed(
+        &self,
+        after: EndpointKey,
+        limit: u16,
+    ) -> Result<Vec<Endpoint>, Error> {
+        self.read(move |c, _| endpoint::after(c, after, limit))
+            .await
+    }
+
+    async fn reseal(&self, resealed: Vec<Resealed>) -> Result<u64, Error> {
+        self.write(move |tx| endpoint::reseal(tx, &resealed)).await
     }
 
     async fn erase_expired_tokens(&self, now: Timestamp, rows: u16) -> Result<u64, Error> {

@@ -1,9 +1,12 @@
 //! API keys and portal tokens, stored as hashes, and what each of them may do.
 
 use async_trait::async_trait;
-use domain::{ApiKeyId, ApplicationId, ApplicationKey, OrganizationId, OrganizationKey, Timestamp};
+use domain::{
+    ApiKeyId, ApplicationId, ApplicationKey, EndpointKey, OrganizationId, OrganizationKey,
+    Timestamp,
+};
 
-use crate::{Error, Idempotency, Page, PageRequest, Write};
+use crate::{Endpoint, Error, Idempotency, Page, PageRequest, Sealed, Write};
 
 /// Organizations, and the keys that speak for them.
 ///
@@ -90,6 +93,24 @@ pub trait KeyStore: Send + Sync + 'static {
 
     /// Notes when keys were last used; never sets such a time back.
     async fn note_key_uses(&self, uses: Vec<(ApiKeyId, Timestamp)>) -> Result<(), Error>;
+
+    /// Lists endpoints of all organizations by key, for sealing their secrets anew; deleted ones,
+    /// whose rows still exist, are in.
+    async fn endpoints_sealed(
+        &self,
+        after: EndpointKey,
+        limit: u16,
+    ) -> Result<Vec<Endpoint>, Error>;
+
+    /// Puts what was sealed anew in the place of what was sealed before, in one transaction;
+    /// returns how much was still there to be replaced.
+    ///
+    /// # Contract
+    ///
+    /// - Replaces a secret or the headers of the endpoint only where they are still the same bytes:
+    ///   what was changed meanwhile stays.
+    /// - Changes neither the endpoint's version nor the routing version.
+    async fn reseal(&self, resealed: Vec<Resealed>) -> Result<u64, Error>;
 
     /// Erases portal tokens that have expired, at most `rows`; returns how many.
     async fn erase_expired_tokens(&self, now: Timestamp, rows: u16) -> Result<u64, Error>;
@@ -226,6 +247,17 @@ pub struct PortalSession {
     pub feature_flags: Vec<String>,
     /// Names the tokens that are to expire together.
     pub session: Option<String>,
+}
+
+/// A secret or the headers of an endpoint, sealed with another master key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resealed {
+    /// Whose.
+    pub endpoint: EndpointKey,
+    /// What is stored.
+    pub old: Sealed,
+    /// What is to be stored.
+    pub new: Sealed,
 }
 
 /// An API key to store.

@@ -60,7 +60,7 @@ pub use job::{
 };
 pub use key::{
     ApiKeyChange, ApiKeyRow, Capabilities, Capability, KeyQuota, KeyStore, NewApiKey,
-    PortalSession, Scope,
+    PortalSession, Resealed, Scope,
 };
 pub use message::{MessageFilter, MessageRef, MessageRow, Payload};
 pub use page::{Cursor, Order, Page, PageRequest, ROWS_EXAMINED_MAX};

@@ -190,6 +190,11 @@ impl Vault {
         Ok(plaintext)
     }
 
+    /// Says whether there are earlier keys, so that something may have to be sealed anew.
+    pub fn has_earlier(&self) -> bool {
+        !self.earlier.is_empty()
+    }
+
     /// Says whether `sealed` names another key than the current one, or none at all.
     ///
     /// Once no stored row does, the earlier keys can be taken out of the configuration.

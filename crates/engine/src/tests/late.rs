@@ -20,8 +20,8 @@ use store::{
     EventTypeRow, Expand, Expanded, Expunged, GiveUp, Job, JobAction, JobFilter, JobStep,
     JobStepped, KeyStore, MessageDestination, MessageFilter, MessageRef, MessageRow, NewApiKey,
     NewApplication, NewEndpoint, NewEventType, NewJob, Page, PageRequest, PortalSession, Preview,
-    Previewed, Prune, Pruned, Publish, Recorded, Resend, Resent, Rotated, Rotation, Routes,
-    RunningJob, Span, Stats, Store, UnfinishedFanOut, Write,
+    Previewed, Prune, Pruned, Publish, Recorded, Resealed, Resend, Resent, Rotated, Rotation,
+    Routes, RunningJob, Span, Stats, Store, UnfinishedFanOut, Write,
 };
 
 use super::harness::memory;
@@ -312,5 +312,7 @@ late! {
         now: Timestamp
     ) -> u64;
     write note_key_uses(uses: Vec<(ApiKeyId, Timestamp)>) -> ();
+    read endpoints_sealed(after: EndpointKey, limit: u16) -> Vec<Endpoint>;
+    write reseal(resealed: Vec<Resealed>) -> u64;
     write erase_expired_tokens(now: Timestamp, rows: u16) -> u64;
 }

@@ -1,11 +1,11 @@
 //! Organizations and API keys.
 
-use domain::{ApiKeyId, OrganizationId, OrganizationKey, Timestamp};
+use domain::{ApiKeyId, EndpointKey, OrganizationId, OrganizationKey, Timestamp};
 
 use super::{World, ascending, descending};
 use crate::{
     ApiKeyChange, ApiKeyRow, ApplicationRef, Capability, Error, Idempotency, IdempotencyKind,
-    KeyQuota, NewApiKey, PortalSession, Scope, Store, Write,
+    KeyQuota, NewApiKey, PortalSession, Resealed, Scope, Sealed, Store, Write,
 };
 
 fn key(world: &mut World<'_>, seed: u8) -> NewApiKey {
@@ -334,4 +334,32 @@ pub async fn the_last_use_of_a_key_is_noted(store: &dyn Store) {
 
     let read = store.api_key(&[1; 32]).await.unwrap().unwrap();
     assert_eq!(read.used, Some(later));
+}
+
+/// And touches nothing else; what was changed meanwhile stays.
+pub async fn what_is_sealed_anew_replaces_the_same_bytes_alone(store: &dyn Store) {
+    let mut world = World::new(store).await;
+    let endpoint = world.endpoint().await;
+    let other = world.endpoint().await;
+    let found = store.endpoints_sealed(EndpointKey(0), 1).await.unwrap();
+    assert_eq!(found, std::slice::from_ref(&endpoint));
+    let rest = store.endpoints_sealed(endpoint.key, 9).await.unwrap();
+    assert_eq!(rest, std::slice::from_ref(&other));
+    let reseal = |old: &Sealed| {
+        store.reseal(vec![Resealed {
+            endpoint: endpoint.key,
+            old: old.clone(),
+            new: Sealed(b"anew".to_vec()),
+        }])
+    };
+    let old = endpoint.secrets[0].sealed.clone();
+
+    assert_eq!(reseal(&Sealed(b"changed meanwhile".to_vec())).await, Ok(0));
+    assert_eq!(reseal(&old).await, Ok(1));
+    assert_eq!(reseal(&old).await, Ok(0));
+
+    let mut expected = endpoint.clone();
+    expected.secrets[0].sealed = Sealed(b"anew".to_vec());
+    let read = store.endpoints_by_key(&[endpoint.key, other.key]).await;
+    assert_eq!(read.unwrap(), [expected, other]);
 }

@@ -127,6 +127,7 @@ macro_rules! store_conformance {
                 deleting_an_application_revokes_its_keys,
                 portal_tokens_end_together,
                 the_last_use_of_a_key_is_noted,
+                what_is_sealed_anew_replaces_the_same_bytes_alone,
             }
             endpoints {
                 an_endpoint_reads_back_as_created,

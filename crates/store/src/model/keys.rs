@@ -1,14 +1,17 @@
 //! Organizations and API keys.
 
 use async_trait::async_trait;
-use domain::{ApiKeyId, ApplicationId, ApplicationKey, OrganizationId, OrganizationKey, Timestamp};
+use domain::{
+    ApiKeyId, ApplicationId, ApplicationKey, EndpointKey, OrganizationId, OrganizationKey,
+    Timestamp,
+};
 
 use super::audit::Sides;
 use super::lists::plain_page_of;
 use super::{Effect, Model, State};
 use crate::{
-    ApiKeyChange, ApiKeyRow, Error, KeyStore, NewApiKey, Page, PageRequest, PortalSession, Scope,
-    Write,
+    ApiKeyChange, ApiKeyRow, Endpoint, Error, KeyStore, NewApiKey, Page, PageRequest,
+    PortalSession, Resealed, Scope, Write,
 };
 
 impl State {
@@ -132,6 +135,28 @@ impl State {
         let row = row.clone();
         self.note_key(change.now, "update", &row, (Some(&before), Some(&row)));
         Ok(row)
+    }
+
+    fn reseal(&mut self, resealed: &Resealed) -> u64 {
+        let Some(endpoint) = self.endpoints.get_mut(&resealed.endpoint) else {
+            return 0;
+        };
+        let secrets = endpoint.secrets.iter_mut().map(|secret| &mut secret.sealed);
+        let mut count = 0;
+        for sealed in secrets.chain(endpoint.headers.as_mut()) {
+            if *sealed == resealed.old {
+                sealed.clone_from(&resealed.new);
+                count += 1;
+            }
+        }
+        for (_, effect) in self.idempotency.values_mut() {
+            if let Effect::Rotation(_, sealed) = effect
+                && *sealed == resealed.old
+            {
+                sealed.clone_from(&resealed.new);
+            }
+        }
+        count
     }
 
     fn expire_portal_tokens(
@@ -270,6 +295,23 @@ impl KeyStore for Model {
             }
             Ok(())
         })
+    }
+
+    async fn endpoints_sealed(
+        &self,
+        after: EndpointKey,
+        limit: u16,
+    ) -> Result<Vec<Endpoint>, Error> {
+        let state = self.state();
+        let all = state.endpoints.keys().filter(|key| **key > after);
+        Ok(all
+            .filter_map(|key| state.by_key(*key))
+            .take(limit.into())
+            .collect())
+    }
+
+    async fn reseal(&self, resealed: Vec<Resealed>) -> Result<u64, Error> {
+        self.write(|state| Ok(resealed.iter().map(|one| state.reseal(one)).sum()))
     }
 
     async fn erase_expired_tokens(&self, now: Timestamp, rows: u16) -> Result<u64, Error> {

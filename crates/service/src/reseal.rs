@@ -1,0 +1,76 @@
+//! Sealing anew, with the current master key, what an earlier one has sealed.
+
+use domain::EndpointKey;
+use store::{Endpoint, Resealed, Sealed};
+use vault::Binding;
+
+use crate::Service;
+use crate::error::Error;
+
+/// How far sealing anew has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resealing {
+    after: EndpointKey,
+    /// Secrets and headers that the current key has sealed by now.
+    pub resealed: u64,
+    /// Those that no configured key opens.
+    pub failed: u64,
+}
+
+impl Service {
+    /// Begins sealing anew, when there are earlier master keys.
+    pub fn begin_resealing(&self) -> Option<Resealing> {
+        let has_earlier = self.0.world.vault.has_earlier();
+        has_earlier.then(Resealing::default)
+    }
+
+    /// Seals a batch anew, in one transaction; says whether that was all.
+    ///
+    /// Deliveries go on: their signing keys are the same, however they are sealed.
+    pub async fn reseal(&self, progress: &mut Resealing) -> Result<bool, Error> {
+        const ENDPOINTS: u16 = 100;
+        let found = self
+            .store()
+            .endpoints_sealed(progress.after, ENDPOINTS)
+            .await?;
+        let Some(last) = found.last().map(|endpoint| endpoint.key) else {
+            return Ok(true);
+        };
+        let mut anew = Vec::new();
+        for endpoint in &found {
+            progress.failed += self.resealed(endpoint, &mut anew);
+        }
+        if !anew.is_empty() {
+            progress.resealed += self.store().reseal(anew).await?;
+        }
+        progress.after = last;
+        Ok(false)
+    }
+
+    /// Adds what an endpoint has to be sealed anew; returns how much cannot be opened.
+    fn resealed(&self, endpoint: &Endpoint, anew: &mut Vec<Resealed>) -> u64 {
+        let vault = &self.0.world.vault;
+        let secret = Binding::endpoint_secret(endpoint.id);
+        let headers = Binding::endpoint_headers(endpoint.id);
+        let secrets = endpoint.secrets.iter().map(|one| (&one.sealed, secret));
+        let headers = endpoint.headers.iter().map(|sealed| (sealed, headers));
+        let mut failed = 0;
+        for (old, binding) in secrets.chain(headers) {
+            if !vault.needs_resealing(&old.0) {
+                continue;
+            }
+            match vault.open(&old.0, &binding) {
+                Ok(opened) => anew.push(Resealed {
+                    endpoint: endpoint.key,
+                    old: Sealed(old.0.clone()),
+                    new: self.seal(&opened, &binding),
+                }),
+                Err(error) => {
+                    tracing::error!(endpoint.id = %endpoint.id, %error, "A secret stays as it is");
+                    failed += 1;
+                }
+            }
+        }
+        failed
+    }
+}
