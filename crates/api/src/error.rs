@@ -99,6 +99,7 @@ impl From<service::Error> for ApiError {
             Error::KeyReused => Code::IdempotencyKeyReused,
             Error::Limit { .. } => Code::LimitReached,
             Error::PayloadGone => Code::PayloadGone,
+            Error::NoExample => Code::NoExample,
             Error::EndpointDisabled => Code::EndpointDisabled,
         };
         Self::Plain(code, sentence(&error.to_string()))

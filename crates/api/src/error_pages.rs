@@ -53,6 +53,7 @@ pages!(
     "method_not_allowed",
     "not_found",
     "not_ready",
+    "no_example",
     "payload_gone",
     "payload_too_large",
     "rate_limited",

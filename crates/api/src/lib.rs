@@ -12,6 +12,8 @@ mod answer;
 mod applications;
 mod attempts;
 mod audit;
+mod background_tasks;
+mod content;
 mod endpoint_headers;
 mod endpoint_messages;
 mod endpoint_secret;
@@ -21,6 +23,7 @@ mod error;
 mod error_docs;
 mod error_pages;
 mod event_types;
+mod examples;
 mod extract;
 mod health;
 mod keys;
@@ -33,6 +36,7 @@ mod problem;
 mod public_keys;
 mod publish;
 mod rate_limit;
+mod replay;
 mod request_id;
 mod serve;
 mod stream;
@@ -89,6 +93,10 @@ fn routes() -> ApiRouter<Service> {
         .merge(stream::routes())
         .merge(attempts::routes())
         .merge(audit::routes())
+        .merge(background_tasks::routes())
+        .merge(content::routes())
+        .merge(examples::routes())
+        .merge(replay::routes())
         .merge(keys::routes())
         .merge(portal_access::routes())
         .merge(health::routes())

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use domain::{
-    ApiKeyId, ApplicationId, EndpointId, EndpointKey, EventType, MessageId, MessageKey, Timestamp,
+    ApiKeyId, ApplicationId, EndpointId, EndpointKey, EventType, JobId, MessageId, MessageKey,
+    Timestamp,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -101,7 +102,7 @@ macro_rules! by_id {
     };
 }
 
-by_id!(ApiKeyId, ApplicationId, EndpointId);
+by_id!(ApiKeyId, ApplicationId, EndpointId, JobId);
 
 impl CursorText for EventType {
     fn to_text(&self) -> String {

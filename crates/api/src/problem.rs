@@ -32,6 +32,8 @@ pub enum Code {
     IdempotencyKeyReused,
     /// The payload was erased.
     PayloadGone,
+    /// The event type has no example.
+    NoExample,
     /// The endpoint is disabled.
     EndpointDisabled,
     /// A named limit would be passed.
@@ -64,7 +66,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::MalformedRequest,
         Self::MalformedJson,
         Self::AuthenticationFailed,
@@ -77,6 +79,7 @@ impl Code {
         Self::Conflict,
         Self::IdempotencyKeyReused,
         Self::PayloadGone,
+        Self::NoExample,
         Self::EndpointDisabled,
         Self::LimitReached,
         Self::PayloadTooLarge,
@@ -108,6 +111,7 @@ impl Code {
             Self::Conflict => "conflict",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::PayloadGone => "payload_gone",
+            Self::NoExample => "no_example",
             Self::EndpointDisabled => "endpoint_disabled",
             Self::LimitReached => "limit_reached",
             Self::PayloadTooLarge => "payload_too_large",
@@ -138,6 +142,7 @@ impl Code {
             Self::Conflict
             | Self::IdempotencyKeyReused
             | Self::PayloadGone
+            | Self::NoExample
             | Self::EndpointDisabled
             | Self::LimitReached => StatusCode::CONFLICT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -170,6 +175,7 @@ impl Code {
             Self::Conflict => "Something with this unique value exists.",
             Self::IdempotencyKeyReused => "The idempotency key was used for another request.",
             Self::PayloadGone => "The payload was erased, so there is nothing to send.",
+            Self::NoExample => "The event type's schemas have no example to send.",
             Self::EndpointDisabled => "The endpoint is disabled.",
             Self::LimitReached => "A limit is reached.",
             Self::PayloadTooLarge => "The body is too large.",

@@ -74,6 +74,9 @@ pub enum Error {
     /// The payload was erased; there is nothing to send.
     #[error("the payload was erased")]
     PayloadGone,
+    /// The event type has no example to send.
+    #[error("the event type's schemas have no example")]
+    NoExample,
     /// The endpoint is disabled.
     #[error("the endpoint is disabled")]
     EndpointDisabled,

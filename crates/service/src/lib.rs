@@ -18,8 +18,10 @@ mod endpoint_messages;
 mod endpoints;
 mod error;
 mod event_types;
+mod examples;
 mod fields;
 mod idempotency;
+mod jobs;
 mod keys;
 mod messages;
 mod portal;
@@ -55,6 +57,7 @@ pub use engine::Published;
 pub use error::{Error, FieldError};
 pub use event_types::{EventTypeInput, EventTypePatch};
 pub use idempotency::IdempotentRequest;
+pub use jobs::{ReplayInput, ReplayPreview};
 pub use messages::{Destination, MessageQuery};
 pub use portal::{PortalAccess, PortalAccessInput, PortalSettings};
 pub use publish::{MessageInput, PayloadInput, PublishInput};
@@ -64,8 +67,9 @@ pub use reseal::Resealing;
 pub use secrets::{EndpointKey, RotationInput, SecretInput, SignatureKind};
 pub use store::{
     ApiKeyRow, Application, ApplicationRef, AttemptCursor, AttemptRow, AuditRow, Capability,
-    Cursor, Endpoint, EndpointRef, EventTypeRow, Idempotency, KeyQuota, MessageDestination,
-    MessageRef, MessageRow, Order, Page, PageRequest, Payload, Scope, Span,
+    Cursor, Endpoint, EndpointRef, EventTypeRow, Idempotency, Job, JobAction, JobFilter, JobKind,
+    JobState, KeyQuota, MessageDestination, MessageRef, MessageRow, Order, Page, PageRequest,
+    Payload, ReplayOf, Scope, Span,
 };
 pub use stream::{MessageStream, StreamInput, Streamed};
 pub use trace::{Trace, TraceVerdict};

@@ -117,4 +117,39 @@ impl Service {
             Resent::EndpointDisabled => Err(Error::EndpointDisabled),
         }
     }
+
+    /// Erases the payload of a message; what was unfinished is canceled first.
+    pub async fn expunge_message(
+        &self,
+        caller: Caller,
+        application: &ApplicationRef,
+        message: &MessageRef,
+    ) -> Result<(), Error> {
+        let application = self.application(caller, application).await?.key;
+        let message = self.message_in(application, message).await?.id;
+        let now = self.engine().schedule_now();
+        let expunged = self
+            .store()
+            .expunge_message(application, message, now)
+            .await?;
+        if expunged.canceled {
+            self.engine().expunged(message.key());
+        }
+        for endpoint in expunged.promoted {
+            self.engine().delivery_due(endpoint);
+        }
+        Ok(())
+    }
+
+    /// Erases what is kept of the answer to an attempt.
+    pub async fn expunge_attempt(
+        &self,
+        caller: Caller,
+        application: &ApplicationRef,
+        message: &MessageRef,
+        attempt: domain::AttemptId,
+    ) -> Result<(), Error> {
+        let message = self.message(caller, application, message).await?.id;
+        Ok(self.store().expunge_attempt(message, attempt).await?)
+    }
 }

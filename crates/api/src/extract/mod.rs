@@ -9,7 +9,7 @@ mod query;
 pub(crate) use access::{Access, bearer};
 pub(crate) use body::{BatchBytes, Body, IDEMPOTENCY_KEY, NoBody, PublishBytes};
 pub(crate) use path::{
-    AppPath, AttemptPath, EndpointMessagePath, EndpointPath, EventTypePath, KeyPath, MessagePath,
-    Path, application as application_ref, endpoint as endpoint_ref,
+    AppPath, AttemptPath, EndpointMessagePath, EndpointPath, EventTypePath, JobPath, KeyPath,
+    MessagePath, Path, TaskPath, application as application_ref, endpoint as endpoint_ref,
 };
 pub(crate) use query::{Flag, List, Parsed, Query};

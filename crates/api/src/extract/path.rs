@@ -7,7 +7,7 @@ use aide::generate::GenContext;
 use aide::openapi::Operation;
 use aide::operation::{ParamLocation, add_parameters, parameters_from_schema};
 use axum::extract::FromRequestParts;
-use domain::{ApiKeyId, AttemptId, EventId, EventType, Uid};
+use domain::{ApiKeyId, AttemptId, EventId, EventType, JobId, Uid};
 use http::request::Parts;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -182,6 +182,38 @@ impl EventTypePath {
     pub(crate) fn parse(&self) -> Result<EventType, ApiError> {
         EventType::parse(&self.event_type_name).map_err(|_| not_found("event type"))
     }
+}
+
+/// `{app_id}` and `{job_id}`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub(crate) struct JobPath {
+    /// The application's id or uid
+    app_id: String,
+    /// The job's id
+    job_id: String,
+}
+
+impl JobPath {
+    pub(crate) fn parse(&self) -> Result<(ApplicationRef, JobId), ApiError> {
+        Ok((application(&self.app_id)?, job(&self.job_id)?))
+    }
+}
+
+/// `{task_id}`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub(crate) struct TaskPath {
+    /// The task's id
+    task_id: String,
+}
+
+impl TaskPath {
+    pub(crate) fn parse(&self) -> Result<JobId, ApiError> {
+        job(&self.task_id)
+    }
+}
+
+fn job(text: &str) -> Result<JobId, ApiError> {
+    text.parse().map_err(|_| not_found("job"))
 }
 
 impl<T: JsonSchema> OperationInput for Path<T> {

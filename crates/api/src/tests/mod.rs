@@ -19,6 +19,7 @@ mod messages;
 mod portal;
 mod publish;
 mod raw;
+mod replay;
 mod schemas;
 mod signatures;
 mod sockets;

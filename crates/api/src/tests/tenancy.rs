@@ -43,7 +43,13 @@ fn body_of(method: &Method, path: &str) -> &'static str {
         ("POST", "/api/v1/event-type") => r#"{"name": "made", "description": ""}"#,
         ("PUT", "/api/v1/event-type/{event_type_name}") => r#"{"description": "x"}"#,
         ("POST", "/api/v1/key") => r#"{"name": "x", "scope": "read"}"#,
-        _ if path.ends_with("/recover") || path.ends_with("/replay-missing") => {
+        _ if path.ends_with("/send-example") || path.ends_with("/precheck/active") => {
+            r#"{"eventType": "a"}"#
+        }
+        _ if path.ends_with("/recover")
+            || path.ends_with("/replay-missing")
+            || path.ends_with("/bulk-replay") =>
+        {
             r#"{"since": "2020-01-01T00:00:00Z"}"#
         }
         _ => "{}",
@@ -91,7 +97,10 @@ async fn one_of_everything(api: &TestApi, token: &str, uid: &str) -> Names {
     let event_type = format!("type.of.{uid}");
     let body = format!(r#"{{"name": "{event_type}", "description": "d"}}"#);
     post("/api/v1/event-type", &body).await;
+    let job = text(&post(&format!("/api/v1/app/{app}/replay"), "{}").await);
     [
+        ("job_id", job.clone()),
+        ("task_id", job),
         ("app_id", app),
         ("endpoint_id", endpoint),
         ("msg_id", message),
@@ -112,6 +121,8 @@ fn nobody() -> Names {
         ("msg_id", format!("msg_{zeros}")),
         ("attempt_id", format!("atmpt_{zeros}")),
         ("key_id", format!("key_{zeros}")),
+        ("job_id", format!("job_{zeros}")),
+        ("task_id", format!("job_{zeros}")),
         ("event_type_name", "type.of.nobody".to_owned()),
     ]
     .into_iter()
@@ -289,8 +300,8 @@ async fn each_scope_opens_the_routes_that_the_table_says() {
     assert_eq!(opened[&("publish", true)], opened[&("publish", false)]);
     assert_eq!(
         opened[&("publish", true)],
-        2,
-        "publishing, one by one and in batches"
+        3,
+        "publishing, one by one and in batches, and asking who would get it"
     );
     assert!(opened[&("read", true)] < opened[&("admin", true)]);
     assert!(opened[&("admin", true)] < opened[&("admin", false)]);
