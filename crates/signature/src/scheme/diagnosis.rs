@@ -17,8 +17,9 @@ use super::timestamp::TimestampUnit;
 use super::verify::{Needs, Verdict};
 use super::{Algorithm, Scheme};
 
-/// The longest body that is tried in other spellings.
-pub const BODY_LEN_DIAGNOSED: usize = 1 << 20;
+/// The longest body of a request that is diagnosed with everything there is. Each try reads the
+/// whole of it, and there are some hundred; of a longer one only secrets and clocks are tried.
+pub const BODY_LEN_DIAGNOSED: usize = 256 << 10;
 
 /// The most headers of a request in which the signature is looked for.
 const HEADERS_TRIED: usize = 64;
@@ -77,6 +78,7 @@ pub fn diagnose(
             case.clock(refused)
         }
         Refused::SignatureMissing { .. } | Refused::TimestampMissing { .. } => case.elsewhere(),
+        Refused::SignatureMalformed { .. } if case.is_long() => None,
         Refused::SignatureMalformed { .. } => case.spelling().or_else(|| case.elsewhere()),
         Refused::SignatureMismatch | Refused::BodyNotCovered { .. } => case.mismatch(),
         _ => None,
@@ -94,6 +96,9 @@ struct Case<'a> {
 impl Case<'_> {
     fn mismatch(&self) -> Option<Cause> {
         let by_key = || self.other_secret().or_else(|| self.secret_spelling());
+        if self.is_long() {
+            return by_key();
+        }
         let by_body = || self.body();
         let by_place = || self.url().or_else(|| self.spelling());
         let by_scheme = || self.algorithm().or_else(|| self.elsewhere());
@@ -102,6 +107,10 @@ impl Case<'_> {
             .or_else(by_place)
             .or_else(by_scheme)
             .or_else(|| self.compressed())
+    }
+
+    fn is_long(&self) -> bool {
+        self.request.body.len() > BODY_LEN_DIAGNOSED
     }
 
     /// Says whether a request is right by a scheme and one of the source's secrets.
@@ -223,9 +232,6 @@ impl Case<'_> {
     }
 
     fn body(&self) -> Option<Cause> {
-        if self.request.body.len() > BODY_LEN_DIAGNOSED {
-            return None;
-        }
         let found = spellings(self.request.body).into_iter().find(|spelling| {
             let body = &spelling.body;
             self.any(
@@ -325,6 +331,9 @@ impl Case<'_> {
 
     /// The signature stands in another header, or the request is of another provider.
     fn elsewhere(&self) -> Option<Cause> {
+        if self.is_long() {
+            return self.foreign();
+        }
         self.other_header()
             .or_else(|| self.other_preset())
             .or_else(|| self.foreign())

@@ -115,13 +115,16 @@ impl Location {
     }
 
     fn in_pairs<'a>(&self, name: &str, pairs: &'a [u8]) -> Result<Option<Cow<'a, str>>, Refused> {
-        let mut named = form_urlencoded::parse(pairs).filter(|(found, _)| found == name);
-        let first = named.next().map(|(_, value)| value);
-        match named.next() {
-            Some(_) => Err(Refused::PartRepeated {
+        let named = form_urlencoded::parse(pairs).filter(|(found, _)| found == name);
+        let mut values = named.map(|(_, value)| value);
+        let first = values.next();
+        // A value that comes again changes nothing of what some providers sign of a form.
+        if values.all(|value| first.as_ref() == Some(&value)) {
+            Ok(first)
+        } else {
+            Err(Refused::PartRepeated {
                 place: self.to_string(),
-            }),
-            None => Ok(first),
+            })
         }
     }
 

@@ -43,6 +43,8 @@ pub struct Preset {
 pub enum Confirmation {
     /// Requests that the provider has published with their signatures are tests here.
     OfficialVector,
+    /// Requests that the provider's own library has signed, or accepts, are tests here.
+    LibraryVector,
     /// Signatures from the tests of another verifier are tests here.
     PeerVector,
     /// A public standard, or no more than a text that both sides know.
@@ -67,6 +69,7 @@ impl Confirmation {
     pub const fn title(self) -> &'static str {
         match self {
             Self::OfficialVector => "signatures that the provider has published",
+            Self::LibraryVector => "signatures of the provider's own library",
             Self::PeerVector => "signatures in the tests of another verifier",
             Self::Standard => "a public standard",
             Self::Source => "the source of the provider's own libraries",

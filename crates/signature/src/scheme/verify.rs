@@ -114,7 +114,7 @@ impl Scheme {
         };
         Ok(Verdict::Verified(Verified {
             key,
-            ids: self.found_ids(&view),
+            ids: self.found_ids(&view)?,
             event: self.event_type(&view),
             signed_at: signed_at.map(|(_, time)| time),
         }))
@@ -271,12 +271,14 @@ impl Scheme {
         Digest::Hash(context.finish())
     }
 
-    fn found_ids(&self, view: &View<'_>) -> Vec<Id> {
+    /// An id that comes twice refuses the request: without an id a repeat would act once more.
+    fn found_ids(&self, view: &View<'_>) -> Result<Vec<Id>, Refused> {
         let by_itself = self.signed.parts().contains(&Part::Id);
         let mut ids = Vec::new();
         for place in &self.ids {
-            let found = place.find(view).ok().flatten();
-            let usable = found.filter(|id| !id.is_empty() && id.len() <= ID_LEN_MAX);
+            let usable = place
+                .find(view)?
+                .filter(|id| !id.is_empty() && id.len() <= ID_LEN_MAX);
             if let Some(value) = usable {
                 // Of several headers that may hold the id, the first that there is was signed.
                 let another = by_itself && !ids.is_empty() && !place.is_in_body();
@@ -286,7 +288,7 @@ impl Scheme {
                 });
             }
         }
-        ids
+        Ok(ids)
     }
 
     /// The event type: the texts at its places, joined by full stops, in the characters that an

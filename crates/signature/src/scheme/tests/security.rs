@@ -353,19 +353,38 @@ fn what_one_source_trusts_another_does_not() {
     }
 }
 
+/// Values of one name count once in what is signed, so anybody can repeat one.
 #[test]
-fn a_form_field_that_comes_twice_is_no_id() {
-    let sent = Sent::post("MessageSid=SM1&MessageSid=SM2")
-        .to("https://hooks.example/in")
-        .with("Content-Type", "application/x-www-form-urlencoded");
-    let sent = shared("twilio", "12345", &sent);
+fn an_id_in_a_form_cannot_be_hidden_by_repeating_it() {
+    let mut scheme = scheme("twilio").clone();
+    scheme.ids = vec![Location::Form("MessageSid".into())];
+    let sent = |body: &str| {
+        let sent = Sent::post(body)
+            .to("https://hooks.example/in")
+            .with("Content-Type", "application/x-www-form-urlencoded");
+        let signed = shared("twilio", "12345", &sent);
+        signed.verdict(&scheme, &["12345"], NOW)
+    };
 
-    let verified = sent.verified(scheme("twilio"), &["12345"], NOW);
+    let Verdict::Verified(twice) = sent("MessageSid=SM1&MessageSid=SM1") else {
+        panic!("the same value twice");
+    };
+    assert_eq!(twice.ids[0].value, "SM1");
+    let different = sent("MessageSid=SM1&MessageSid=SM2");
+    assert!(matches!(
+        different,
+        Verdict::Refused(Refused::PartRepeated { .. })
+    ));
+}
 
-    assert!(
-        verified.ids.iter().all(|id| !id.value.starts_with("SM")),
-        "{verified:?}"
-    );
+/// D7, for an id that is not signed: a second one must not make the first disappear.
+#[test]
+fn an_id_header_that_comes_twice_is_malformed() {
+    let sent = shared("github", "a secret", &Sent::post("{}")).with("x-github-delivery", "2");
+
+    let refused = sent.refused(scheme("github"), &["a secret"], NOW);
+
+    assert_eq!(refused.reason(), "header_repeated");
 }
 
 #[test]
