@@ -410,6 +410,17 @@ fn an_id_says_whether_the_signature_covers_it() {
     assert!(verified.ids[0].signed);
 }
 
+/// What is signed is `id.timestamp.body`: a full stop in the id would let bytes move between them.
+#[test]
+fn an_id_with_a_full_stop_is_refused_although_the_signature_holds() {
+    let sent = Sent::post("{}").with("webhook-id", "msg_1.5");
+    let sent = shared("standard-webhooks", SVIX, &sent);
+
+    let refused = standard_refused(&sent);
+
+    assert_eq!(refused.reason(), "id_invalid", "{refused}");
+}
+
 #[test]
 fn of_two_ids_in_headers_only_the_one_that_was_signed_counts_as_signed() {
     let sent = shared("svix", SVIX, &Sent::post("{}")).with("webhook-id", "msg_2");
