@@ -1,6 +1,6 @@
-// What an event type's schema is good for: examples of it, and coming from a description.
+// An example of an event type, made from its schema.
 
-import { holds, ok, refused, same } from "../check.mjs";
+import { ok, same } from "../check.mjs";
 
 const schema = {
   type: "object",
@@ -22,19 +22,4 @@ export async function run(world) {
   same(attempts.map((item) => item.endpointId), [example.id], "it goes to one endpoint");
   await api.delete(shipped, { expunge: true });
   ok("an example is sent");
-
-  const name = `${world.app}.imported`;
-  const content = { "application/json": { schema } };
-  const spec = {
-    openapi: "3.1.0",
-    info: { title: "Events", version: "1" },
-    webhooks: { [name]: { post: { description: "Imported", requestBody: { content } } } },
-  };
-  await api.importOpenapi({ spec, dryRun: true });
-  await refused(() => api.get(name), 404, "a dry run makes nothing");
-  const answer = await api.importOpenapi({ spec });
-  same(answer.data.modified, [name], "what an import has made");
-  holds((await api.get(name)).schemas, "an imported event type has its schema");
-  await api.delete(name, { expunge: true });
-  ok("event types are imported");
 }

@@ -1,8 +1,8 @@
-"""What an event type's schema is good for: examples of it, and coming from a description."""
+"""An example of an event type, made from its schema."""
 
-from svix.api import EventExampleIn, EventTypeDeleteOptions, EventTypeImportOpenApiIn, EventTypeIn
+from svix.api import EventExampleIn, EventTypeDeleteOptions, EventTypeIn
 
-from check import holds, ok, refused, same
+from check import ok, same
 
 SCHEMA = {
     "type": "object",
@@ -11,7 +11,6 @@ SCHEMA = {
     "properties": {"id": {"type": "string"}},
     "examples": [{"id": "shp_1"}],
 }
-EXPUNGE = EventTypeDeleteOptions(expunge=True)
 
 
 def run(world):
@@ -24,21 +23,5 @@ def run(world):
     same(sent.payload, {"id": "shp_1"}, "an example's payload")
     attempts = world.attempts(sent.id, 1)
     same([a.endpoint_id for a in attempts], [example.id], "an example goes to one endpoint")
-    api.delete(name, EXPUNGE)
+    api.delete(name, EventTypeDeleteOptions(expunge=True))
     ok("an example is sent")
-
-    name = f"{world.app}.imported"
-    schema = {"application/json": {"schema": SCHEMA}}
-    post = {"description": "Imported", "requestBody": {"content": schema}}
-    spec = {
-        "openapi": "3.1.0",
-        "info": {"title": "Events", "version": "1"},
-        "webhooks": {name: {"post": post}},
-    }
-    api.import_openapi(EventTypeImportOpenApiIn(spec=spec, dry_run=True))
-    refused(lambda: api.get(name), 404, "a dry run makes nothing")
-    answer = api.import_openapi(EventTypeImportOpenApiIn(spec=spec))
-    same(answer.data.modified, [name], "what an import has made")
-    holds(api.get(name).schemas, "an imported event type has its schema")
-    api.delete(name, EXPUNGE)
-    ok("event types are imported")

@@ -1,7 +1,7 @@
-//! What an event type's schema is good for: examples of it, and coming from a description.
+//! An example of an event type, made from its schema.
 
 use serde_json::json;
-use svix::models::{EventExampleIn, EventTypeImportOpenApiIn};
+use svix::models::EventExampleIn;
 
 use crate::check::{World, ok};
 use crate::event_type::{event_type, schema};
@@ -25,16 +25,4 @@ pub async fn run(world: &World) {
     );
     assert_eq!(world.attempts(&sent.id, 1).await[0].endpoint_id, example.id);
     ok("an example is sent");
-
-    let name = format!("{}.imported", world.app());
-    let content = json!({"application/json": {"schema": schema()}});
-    let post = json!({"description": "Imported", "requestBody": {"content": content}});
-    let webhooks = json!({ name.clone(): {"post": post} });
-    let info = json!({"title": "Events", "version": "1"});
-    let mut import = EventTypeImportOpenApiIn::new();
-    import.spec = Some(json!({"openapi": "3.1.0", "info": info, "webhooks": webhooks}));
-    let answer = api.import_openapi(import, None).await.expect("an import");
-    assert_eq!(answer.data.modified, std::slice::from_ref(&name));
-    assert!(api.get(name).await.expect("it is there").schemas.is_some());
-    ok("event types are imported");
 }
