@@ -7,6 +7,7 @@
 mod layers;
 mod values;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use domain::{AddressPolicy, RetryPolicy, RetrySchedule};
@@ -14,7 +15,7 @@ use engine::EngineConfig;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use layers::{Layers, Setting};
-pub(crate) use values::{Hidden, List, Size, Span};
+pub(crate) use values::{Hidden, List, ProxyUrl, Size, Span};
 
 /// All settings.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -252,6 +253,10 @@ pub(crate) struct Egress {
     pub(crate) connection_max_age: Span,
     /// A PEM file of certificates to trust besides the platform's.
     pub(crate) extra_ca: Option<PathBuf>,
+    /// The address to connect from; one of each family can be given.
+    pub(crate) bind: List<std::net::IpAddr>,
+    /// An HTTP proxy for all destinations, `http://user:password@host:port`.
+    pub(crate) proxy: Option<ProxyUrl>,
 }
 
 impl Default for Egress {
@@ -265,7 +270,35 @@ impl Default for Egress {
             dns_timeout: Span::seconds(5),
             connection_max_age: Span::seconds(300),
             extra_ca: None,
+            bind: List(Vec::new()),
+            proxy: None,
         }
+    }
+}
+
+impl Egress {
+    /// Returns the addresses to connect from.
+    pub(crate) fn bind(&self) -> Result<egress::Bind, String> {
+        let mut bind = egress::Bind::default();
+        for address in &self.bind.0 {
+            let earlier = match address {
+                IpAddr::V4(ip) => bind.v4.replace(*ip).map(IpAddr::V4),
+                IpAddr::V6(ip) => bind.v6.replace(*ip).map(IpAddr::V6),
+            };
+            if let Some(earlier) = earlier {
+                return Err(format!(
+                    "has {earlier} and {address}; give one of each family"
+                ));
+            }
+        }
+        Ok(bind)
+    }
+
+    /// Returns the proxy. A fault never has the text, which may hold a password.
+    pub(crate) fn proxy(&self) -> Result<Option<egress::Proxy>, String> {
+        let url = self.proxy.as_ref();
+        let proxy = url.map(|url| egress::Proxy::parse(&url.0)).transpose();
+        proxy.map_err(|fault| fault.to_string())
     }
 }
 
@@ -497,6 +530,8 @@ impl Config {
             self.operations.application().map(|_| ()),
         );
         check("egress.allow", self.address_policy().map(|_| ()));
+        check("egress.bind", self.egress.bind().map(|_| ()));
+        check("egress.proxy", self.egress.proxy().map(|_| ()));
         for (setting, zero, what) in self.zeroes() {
             check(setting, if zero { Err(what.to_owned()) } else { Ok(()) });
         }

@@ -146,6 +146,8 @@ fn open_egress(config: &Config) -> anyhow::Result<egress::Client> {
         dns_timeout: settings.dns_timeout.0,
         connect_timeout: settings.connect_timeout.0,
         connection_age_max: settings.connection_max_age.0,
+        bind: settings.bind().map_err(anyhow::Error::msg)?,
+        proxy: settings.proxy().map_err(anyhow::Error::msg)?,
         ..egress::Config::new(egress::SharedPolicy::new(policy), resolver)
     };
     egress::Client::new(client).context("egress.extra_ca")

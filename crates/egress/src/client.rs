@@ -17,6 +17,7 @@ use crate::dial;
 use crate::failure::Failure;
 use crate::policy::SharedPolicy;
 use crate::resolve::{Resolve, ResolveError};
+use crate::route::{Bind, Proxy, Route};
 use crate::tls::{self, InvalidRoots};
 use crate::wire::{Meter, Socket, Transport, Wire};
 
@@ -37,11 +38,15 @@ pub struct Config {
     pub connection_age_max: Duration,
     /// How many bytes the head of an answer may have, status line included.
     pub response_head_max: usize,
+    /// The addresses to connect from.
+    pub bind: Bind,
+    /// What every destination is reached through, when there is one.
+    pub proxy: Option<Proxy>,
 }
 
 impl Config {
     /// Starts from the defaults: 5 s to look up a name, 10 s to connect, connections that live
-    /// for 5 minutes, 64 KiB of headers.
+    /// for 5 minutes, 64 KiB of headers, straight from any address.
     pub fn new(policy: SharedPolicy, resolver: Arc<dyn Resolve>) -> Self {
         Self {
             policy,
@@ -51,6 +56,8 @@ impl Config {
             connect_timeout: Duration::from_secs(10),
             connection_age_max: Duration::from_mins(5),
             response_head_max: 64 * 1024,
+            bind: Bind::default(),
+            proxy: None,
         }
     }
 }
@@ -58,6 +65,7 @@ impl Config {
 /// Opens connections to destinations.
 pub struct Client {
     config: Config,
+    route: Route,
     tls: TlsConnector,
     http: http1::Builder,
 }
@@ -71,7 +79,17 @@ impl Client {
         let head_max = config.response_head_max.max(RESPONSE_HEAD_MAX_LEAST);
         let mut http = http1::Builder::new();
         http.max_header_size(head_max).max_buf_size(head_max);
-        Ok(Self { config, tls, http })
+        let route = Route {
+            bind: config.bind,
+            proxy: config.proxy.clone(),
+            resolver: Arc::clone(&config.resolver),
+        };
+        Ok(Self {
+            config,
+            route,
+            tls,
+            http,
+        })
     }
 
     async fn open(
@@ -87,9 +105,13 @@ impl Client {
             .await?;
         let deadline = deadline.min(Instant::now() + self.config.connect_timeout);
 
-        let dialing = dial::connect(addresses, target.port(), deadline);
-        let tcp = timed(&mut phases.connect, dialing).await?;
-        let peer = vetted_peer(&tcp, &policy)?;
+        let dialing = dial::connect(&self.route, addresses, target.port(), deadline);
+        let (tcp, dialed) = timed(&mut phases.connect, dialing).await?;
+        // The other end of a tunnel is what the proxy was asked for.
+        let peer = match &self.route.proxy {
+            Some(_) => dialed,
+            None => vetted_peer(&tcp, &policy)?,
+        };
         // A request is written at once; waiting to fill a packet would only delay its end.
         tcp.set_nodelay(true)
             .map_err(|error| Failure::connecting(&error))?;

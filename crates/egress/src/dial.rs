@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use crate::failure::Failure;
+use crate::route::Route;
 
 /// Addresses of one name that are tried; a name can have hundreds.
 const ADDRESSES_TRIED_MAX: usize = 8;
@@ -17,23 +18,25 @@ const ADDRESSES_TRIED_MAX: usize = 8;
 /// How long one address may hang while there are others.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Connects to the first of the addresses that answers, in order, by `deadline` at the latest.
+/// Connects to the first of the addresses that answers, in order, by `deadline` at the latest,
+/// and says which one it was.
 ///
 /// An address that hangs is given up in time for those that follow, so one dead address of
 /// several costs a delay and not the attempt.
 pub(crate) async fn connect(
+    route: &Route,
     addresses: Vec<IpAddr>,
     port: u16,
     deadline: Instant,
-) -> Result<TcpStream, Failure> {
+) -> Result<(TcpStream, SocketAddr), Failure> {
     let mut candidates = in_order(addresses);
     let mut failures: Vec<(SocketAddr, Failure)> = Vec::new();
     while let Some(ip) = candidates.pop_front() {
         let address = SocketAddr::new(ip, port);
         let give_up = share_of(deadline, Instant::now(), candidates.len());
-        let failure = match timeout_at(give_up, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => Failure::connecting(&error),
+        let failure = match timeout_at(give_up, route.open(address)).await {
+            Ok(Ok(stream)) => return Ok((stream, address)),
+            Ok(Err(failure)) => failure,
             Err(_) => Failure::new(ErrorClass::ConnectTimeout, "no answer in time"),
         };
         failures.push((address, failure));

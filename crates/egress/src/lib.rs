@@ -15,7 +15,10 @@
 //! A connection speaks HTTP/1.1 and is driven by whoever sends on it: it has no task of its own,
 //! so a closed or abandoned connection leaves nothing behind.
 //!
-//! What is deliberately absent: redirects, proxies and their environment variables, cookies,
+//! With a proxy ([`Proxy`]) the same holds: names are looked up and judged here, and the proxy is
+//! asked for a tunnel to the address.
+//!
+//! What is deliberately absent: redirects, the environment's variables for proxies, cookies,
 //! decompression, HTTP/2, and retries of any kind.
 #![warn(missing_docs)]
 #![expect(
@@ -29,10 +32,12 @@ mod dial;
 mod failure;
 mod policy;
 mod resolve;
+mod route;
 mod tls;
 mod wire;
 
 pub use client::{Client, Config};
 pub use policy::SharedPolicy;
 pub use resolve::{Resolve, ResolveError, SystemResolver};
+pub use route::{Bind, InvalidProxy, Proxy};
 pub use tls::InvalidRoots;

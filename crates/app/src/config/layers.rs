@@ -301,6 +301,46 @@ mod tests {
     }
 
     #[test]
+    fn credentials_of_a_proxy_are_never_shown() {
+        for url in ["http://me:hush@proxy:3128", "http://me:hu@sh1@proxy:3128"] {
+            let layers = environment(&[("POSTHASTE__EGRESS__PROXY", url)]);
+
+            let config = layers.read().expect("valid");
+            let shown = format!("{:?}{config:?}", layers.show(&config).expect("shown"));
+
+            assert!(!shown.contains("hush") && !shown.contains("sh1"), "{shown}");
+            assert!(shown.contains("http://***@proxy:3128"), "{shown}");
+        }
+        let layers = environment(&[("POSTHASTE__EGRESS__PROXY", "socks5://me:hush@proxy:1")]);
+        let error = layers.read().expect_err("faulty").to_string();
+        assert!(error.contains("egress.proxy: is not a proxy"), "{error}");
+        assert!(!error.contains("hush"), "{error}");
+    }
+
+    #[test]
+    fn one_address_of_each_family_can_be_connected_from() {
+        let both = [("POSTHASTE__EGRESS__BIND", "192.0.2.7, 2001:db8::7")];
+        let bind = environment(&both).read().expect("valid").egress.bind();
+        let expected = egress::Bind {
+            v4: "192.0.2.7".parse().ok(),
+            v6: "2001:db8::7".parse().ok(),
+        };
+        assert_eq!(bind, Ok(expected));
+
+        for (text, fault) in [
+            (
+                "192.0.2.7,192.0.2.8",
+                "egress.bind: has 192.0.2.7 and 192.0.2.8",
+            ),
+            ("eth0", "egress.bind: invalid IP address"),
+        ] {
+            let error = environment(&[("POSTHASTE__EGRESS__BIND", text)]).read();
+            let error = error.expect_err("faulty").to_string();
+            assert!(error.contains(fault), "{error}");
+        }
+    }
+
+    #[test]
     fn the_documentation_names_every_setting_with_its_default() {
         let documented = include_str!("../../../../docs/configuration.md");
         let layers = Layers::default();

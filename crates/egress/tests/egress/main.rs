@@ -10,5 +10,6 @@ mod addresses;
 mod dns;
 mod receivers;
 mod reuse;
+mod route;
 mod support;
 mod tls;

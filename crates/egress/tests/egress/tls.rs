@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
+use crate::route::Tunnels;
 use crate::support::{AMPLE, BRIEF, LATE, Names, OK, Receiver, config, connect, send, url};
 
 const NAME: &str = "hooks.example";
@@ -103,6 +104,35 @@ async fn failure(client: &Client, receiver: &Receiver) -> EgressError {
     let error = connect(client, &secure(receiver)).await.err().unwrap();
     assert!(!error.wrote);
     error
+}
+
+#[tokio::test]
+async fn through_a_tunnel_the_certificate_of_the_destination_is_checked() {
+    let authority = Authority::new();
+    let version = [&rustls::version::TLS13];
+    let tunnels = Tunnels::start().await;
+    let client = Client::new(Config {
+        proxy: tunnels.proxy(""),
+        resolver: Names::with(NAME, &[&["127.0.0.1"]]),
+        extra_roots_pem: authority.0.pem().into_bytes(),
+        ..config()
+    })
+    .unwrap();
+
+    for (name, is_good) in [(NAME, true), ("others.example", false)] {
+        let receiver = tls_receiver(server_config(authority.issue_for(name), &version)).await;
+        let mut connection = connect(&client, &secure(&receiver)).await;
+        match &mut connection {
+            Ok(connection) => {
+                assert!(is_good);
+                let answer = send(connection, &secure(&receiver)).await;
+                assert_eq!(answer.unwrap().status, 200);
+            }
+            Err(error) => assert_eq!((error.class, is_good), (ErrorClass::TlsCertificate, false)),
+        }
+        let asked = format!("CONNECT {} ", receiver.address);
+        assert!(tunnels.asked().last().unwrap().starts_with(&asked));
+    }
 }
 
 #[tokio::test]
