@@ -314,6 +314,12 @@ pub(crate) struct Limits {
     pub(crate) batch: Size,
     /// Messages in one batch publish.
     pub(crate) batch_messages: usize,
+    /// Applications of one organization.
+    pub(crate) applications: usize,
+    /// Event types of one organization, archived ones too.
+    pub(crate) event_types: usize,
+    /// API keys of one organization, expired ones too; portal tokens do not count.
+    pub(crate) keys: usize,
     /// Endpoints of one application.
     pub(crate) endpoints_per_application: usize,
     pub(crate) jobs_per_application: usize,
@@ -331,6 +337,8 @@ pub(crate) struct Limits {
     pub(crate) endpoint_headers: usize,
     /// Bytes of one custom header's value.
     pub(crate) endpoint_header: Size,
+    /// Entries of an object's metadata.
+    pub(crate) metadata_entries: usize,
     /// Bytes of an object's metadata, keys and values together.
     pub(crate) metadata: Size,
     /// Characters of an endpoint's URL.
@@ -339,10 +347,18 @@ pub(crate) struct Limits {
     pub(crate) secrets_per_endpoint: usize,
     /// Bytes of an `Idempotency-Key`.
     pub(crate) idempotency_key: Size,
+    /// Feature flags of one portal token.
+    pub(crate) portal_flags: usize,
+    /// Sessions that one call names to expire their portal tokens.
+    pub(crate) portal_sessions: usize,
+    /// Characters of a portal session's name.
+    pub(crate) session_chars: usize,
     /// Streams of messages that are open at once.
     pub(crate) streams: usize,
     /// Bytes of an event type's JSON Schemas.
     pub(crate) schema: Size,
+    /// Versions of an event type's schema.
+    pub(crate) schema_versions: usize,
     /// Schemas within one schema, itself and every part that is one.
     pub(crate) schema_nodes: usize,
     /// Patterns in one schema.
@@ -367,6 +383,9 @@ impl Default for Limits {
             body: Size(limits.body_bytes),
             batch: Size(limits.batch_bytes),
             batch_messages: limits.batch_messages,
+            applications: limits.applications,
+            event_types: limits.event_types,
+            keys: limits.keys,
             endpoints_per_application: limits.endpoints_per_application,
             jobs_per_application: limits.jobs_per_application,
             channels: limits.channels,
@@ -376,12 +395,17 @@ impl Default for Limits {
             description_chars: limits.description_chars,
             endpoint_headers: limits.endpoint_headers,
             endpoint_header: Size(limits.endpoint_header_bytes),
+            metadata_entries: limits.metadata_entries,
             metadata: Size(limits.metadata_bytes),
             url_chars: limits.url_chars,
             secrets_per_endpoint: limits.secrets_per_endpoint,
             idempotency_key: Size(limits.idempotency_key_bytes),
+            portal_flags: limits.portal_flags,
+            portal_sessions: limits.portal_sessions,
+            session_chars: limits.session_chars,
             streams: limits.streams,
             schema: Size(limits.schema_bytes),
+            schema_versions: limits.schema_versions,
             schema_nodes: limits.schema_nodes,
             schema_patterns: limits.schema_patterns,
             schema_steps: limits.schema_steps,
@@ -636,6 +660,9 @@ impl Config {
             body_bytes: limits.body.0,
             batch_bytes: limits.batch.0,
             batch_messages: limits.batch_messages,
+            applications: limits.applications,
+            event_types: limits.event_types,
+            keys: limits.keys,
             endpoints_per_application: limits.endpoints_per_application,
             jobs_per_application: limits.jobs_per_application,
             channels: limits.channels,
@@ -645,12 +672,17 @@ impl Config {
             description_chars: limits.description_chars,
             endpoint_headers: limits.endpoint_headers,
             endpoint_header_bytes: limits.endpoint_header.0,
+            metadata_entries: limits.metadata_entries,
             metadata_bytes: limits.metadata.0,
             url_chars: limits.url_chars,
             secrets_per_endpoint: limits.secrets_per_endpoint,
             idempotency_key_bytes: limits.idempotency_key.0,
+            portal_flags: limits.portal_flags,
+            portal_sessions: limits.portal_sessions,
+            session_chars: limits.session_chars,
             streams: limits.streams,
             schema_bytes: limits.schema.0,
+            schema_versions: limits.schema_versions,
             schema_nodes: limits.schema_nodes,
             schema_patterns: limits.schema_patterns,
             schema_steps: limits.schema_steps,

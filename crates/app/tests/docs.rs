@@ -214,6 +214,8 @@ pages! {
     the_guide_to_sending_again_does_what_it_says: "guides/replay.md",
     the_guide_to_operating_does_what_it_says: "guides/operate.md",
     the_guide_to_migrating_does_what_it_says: "guides/migrate.md",
+    the_guide_to_keys_does_what_it_says: "guides/keys.md",
+    the_guide_to_the_audit_trail_does_what_it_says: "guides/audit.md",
 }
 
 /// The pages that have something to run, by their paths below `docs`.

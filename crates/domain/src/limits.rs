@@ -13,6 +13,12 @@ pub struct Limits {
     pub batch_bytes: usize,
     /// Messages in one batch publish request.
     pub batch_messages: usize,
+    /// Applications of one organization.
+    pub applications: usize,
+    /// Event types of one organization, archived ones too.
+    pub event_types: usize,
+    /// API keys of one organization, expired ones too; portal tokens do not count.
+    pub keys: usize,
     /// Endpoints of one application.
     pub endpoints_per_application: usize,
     /// Replays and other jobs of one application that are running or paused at once.
@@ -31,6 +37,8 @@ pub struct Limits {
     pub endpoint_headers: usize,
     /// Bytes of one custom header's value.
     pub endpoint_header_bytes: usize,
+    /// Entries of an object's metadata.
+    pub metadata_entries: usize,
     /// Bytes of an object's metadata, keys and values together.
     pub metadata_bytes: usize,
     /// Characters of an endpoint's URL.
@@ -39,10 +47,18 @@ pub struct Limits {
     pub secrets_per_endpoint: usize,
     /// Bytes of an `Idempotency-Key`.
     pub idempotency_key_bytes: usize,
+    /// Feature flags of one portal token.
+    pub portal_flags: usize,
+    /// Sessions that one call names to expire their portal tokens.
+    pub portal_sessions: usize,
+    /// Characters of a portal session's name.
+    pub session_chars: usize,
     /// Streams of messages that are open at once.
     pub streams: usize,
     /// Bytes of an event type's JSON Schemas.
     pub schema_bytes: usize,
+    /// Versions of an event type's schema.
+    pub schema_versions: usize,
     /// Schemas within one schema, itself and every part that is one.
     pub schema_nodes: usize,
     /// Patterns in one schema.
@@ -66,6 +82,9 @@ impl Default for Limits {
             body_bytes: 256 * 1024,
             batch_bytes: 5 * 1024 * 1024,
             batch_messages: 1_000,
+            applications: 100_000,
+            event_types: 10_000,
+            keys: 1_000,
             endpoints_per_application: 10_000,
             jobs_per_application: 16,
             channels: 10,
@@ -75,12 +94,17 @@ impl Default for Limits {
             description_chars: 4_096,
             endpoint_headers: 40,
             endpoint_header_bytes: 4_096,
+            metadata_entries: 256,
             metadata_bytes: 16 * 1024,
             url_chars: 8_192,
             secrets_per_endpoint: 5,
             idempotency_key_bytes: 256,
+            portal_flags: 64,
+            portal_sessions: 1_000,
+            session_chars: 256,
             streams: 64,
             schema_bytes: 128 * 1024,
+            schema_versions: 64,
             schema_nodes: 5_000,
             schema_patterns: 64,
             schema_steps: 200_000,

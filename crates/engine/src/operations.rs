@@ -125,6 +125,7 @@ async fn create(
         name: "Operational messages".to_owned(),
         throttle_rate: None,
         metadata: std::collections::BTreeMap::new(),
+        applications_max: u64::MAX,
         now,
         idempotency: None,
     };

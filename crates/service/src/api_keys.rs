@@ -99,6 +99,7 @@ impl Service {
             portal: None,
             quota: input.quota,
             expires,
+            keys_max: self.limits().keys as u64,
             now,
             idempotency,
         };

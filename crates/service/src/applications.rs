@@ -222,6 +222,7 @@ impl Service {
             name: change.name.unwrap_or_default(),
             throttle_rate: change.throttle_rate.flatten(),
             metadata: change.metadata.unwrap_or_default(),
+            applications_max: self.limits().applications as u64,
             now: change.now,
             idempotency,
         })

@@ -78,6 +78,7 @@ impl Service {
             feature_flag: change.feature_flag.flatten(),
             schemas: change.schemas.flatten(),
             enforced: change.enforced.unwrap_or_default(),
+            event_types_max: self.limits().event_types as u64,
             now: change.now,
             idempotency,
         };

@@ -65,6 +65,14 @@ impl Fields {
     }
 
     pub(crate) fn metadata(&mut self, metadata: &BTreeMap<String, String>, limits: &Limits) {
+        if metadata.len() > limits.metadata_entries {
+            let (len, max) = (metadata.len(), limits.metadata_entries);
+            self.fault(
+                &["metadata"],
+                format!("has {len} entries; at most {max} are allowed"),
+            );
+            return;
+        }
         let bytes: usize = metadata.iter().map(|(k, v)| k.len() + v.len()).sum();
         if bytes > limits.metadata_bytes {
             let max = limits.metadata_bytes;

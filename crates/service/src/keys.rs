@@ -204,6 +204,7 @@ impl Service {
             portal: None,
             quota: KeyQuota::default(),
             expires: None,
+            keys_max: u64::MAX,
             now,
             idempotency: None,
         };

@@ -62,8 +62,6 @@ pub struct PortalAccess {
     pub url: String,
 }
 
-const FLAGS_MAX: usize = 64;
-const SESSION_CHARS_MAX: usize = 256;
 const TTL_MIN: Duration = Duration::from_mins(1);
 const TTL_MAX: Duration = Duration::from_hours(7 * 24);
 
@@ -96,6 +94,7 @@ impl Service {
             portal: Some(session),
             quota: KeyQuota::default(),
             expires: Some(now.plus(ttl)),
+            keys_max: u64::MAX,
             now,
             idempotency,
         };
@@ -136,9 +135,11 @@ impl Service {
         }
         // A flag is written like an event type.
         let parse = |flag: &str| EventType::parse(flag).map(|flag| flag.to_string());
-        let feature_flags = fields.names("featureFlags", &input.feature_flags, FLAGS_MAX, parse);
+        let limits = self.limits();
+        let max = limits.portal_flags;
+        let feature_flags = fields.names("featureFlags", &input.feature_flags, max, parse);
         if let Some(session) = &input.session {
-            fields.text("sessionId", session, 1, SESSION_CHARS_MAX);
+            fields.text("sessionId", session, 1, limits.session_chars);
         }
         let ttl = input.ttl.unwrap_or(self.0.world.portal.token_ttl);
         if input.ttl.is_some() && !(TTL_MIN..=TTL_MAX).contains(&ttl) {
@@ -182,13 +183,11 @@ impl Service {
         sessions: Vec<String>,
         after: Duration,
     ) -> Result<(), Error> {
-        const SESSIONS_MAX: usize = 1_000;
         let mut fields = Fields::default();
-        if sessions.len() > SESSIONS_MAX {
-            fields.fault(
-                &["sessionIds"],
-                format!("has more than {SESSIONS_MAX} items"),
-            );
+        let (len, max) = (sessions.len(), self.limits().portal_sessions);
+        if len > max {
+            let msg = format!("has {len} items; at most {max} are allowed");
+            fields.fault(&["sessionIds"], msg);
         }
         if after > TTL_MAX {
             let max = TTL_MAX.as_secs();

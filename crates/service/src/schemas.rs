@@ -99,6 +99,12 @@ pub(crate) fn check(fields: &mut Fields, schemas: &str, enforced: bool, limits: 
     if enforced && versions.is_empty() {
         fields.fault(&["enforceSchema"], "needs at least one schema");
     }
+    if versions.len() > limits.schema_versions {
+        let (len, max) = (versions.len(), limits.schema_versions);
+        let msg = format!("has {len} versions; at most {max} are allowed");
+        fields.fault(&["schemas"], msg);
+        return;
+    }
     for (version, document) in versions {
         if !enforced && schema::is_other_draft(&document) {
             continue;

@@ -88,6 +88,7 @@ impl World {
                 name: "bench".into(),
                 throttle_rate: None,
                 metadata: std::collections::BTreeMap::new(),
+                applications_max: u64::MAX,
                 now,
                 idempotency: None,
             })

@@ -110,6 +110,7 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewApplication) -> Result<Write<Appl
     if let Some(uid) = &new.uid {
         refuse_taken(connection, new.organization, uid, None)?;
     }
+    check_room(connection, new)?;
     connection
         .prepare_cached(
             "INSERT INTO application (organization, id, uid, name, throttle_rate, metadata,
@@ -132,6 +133,22 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewApplication) -> Result<Write<Appl
     let change = change.within(created.id).to(&created);
     audit::note(tx, new.organization, change)?;
     Ok(Write::Done(created))
+}
+
+fn check_room(connection: &Connection, new: &NewApplication) -> Result<(), Fault> {
+    let count: i64 = connection
+        .prepare_cached(
+            "SELECT count(*) FROM application WHERE organization = ?1 AND deleted IS NULL",
+        )?
+        .query_row([new.organization.0], |row| row.get(0))?;
+    if count.unsigned_abs() >= new.applications_max {
+        return Err(Error::Limit {
+            name: "applications",
+            max: new.applications_max,
+        }
+        .into());
+    }
+    Ok(())
 }
 
 fn refuse_taken(

@@ -90,6 +90,20 @@ pub(crate) fn enforced(
         .collect()
 }
 
+fn check_room(connection: &Connection, new: &NewEventType) -> Result<(), Fault> {
+    let count: i64 = connection
+        .prepare_cached("SELECT count(*) FROM event_type WHERE organization = ?1")?
+        .query_row([new.organization.0], |row| row.get(0))?;
+    if count.unsigned_abs() >= new.event_types_max {
+        return Err(Error::Limit {
+            name: "event_types",
+            max: new.event_types_max,
+        }
+        .into());
+    }
+    Ok(())
+}
+
 pub(crate) fn create(tx: &mut Tx<'_>, new: &NewEventType) -> Result<Write<EventTypeRow>, Fault> {
     let connection = tx.connection;
     let idempotency = new.idempotency.as_ref();
@@ -100,6 +114,9 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewEventType) -> Result<Write<EventT
     let before = load(connection, new.organization, new.name.as_str())?;
     if before.as_ref().is_some_and(|before| !before.archived) {
         return Err(Error::Conflict("event type").into());
+    }
+    if before.is_none() {
+        check_room(connection, new)?;
     }
     let row = EventTypeRow {
         name: new.name.clone(),

@@ -119,11 +119,31 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewApiKey) -> Result<Write<ApiKeyRow
             return Err(Error::NotFound("application").into());
         }
     }
+    check_room(connection, new)?;
     insert(connection, new)?;
     idempotency::remember_if(connection, asked, new.now, &id)?;
     let created = get(connection, new.organization, id)?;
     note(tx, new.now, "create", None, Some(&created))?;
     Ok(Write::Done(created))
+}
+
+fn check_room(connection: &Connection, new: &NewApiKey) -> Result<(), Fault> {
+    if new.scope == Scope::Portal {
+        return Ok(());
+    }
+    let count: i64 = connection
+        .prepare_cached(
+            "SELECT count(*) FROM api_key WHERE organization = ?1 AND scope <> 'portal'",
+        )?
+        .query_row([new.organization.0], |row| row.get(0))?;
+    if count.unsigned_abs() >= new.keys_max {
+        return Err(Error::Limit {
+            name: "keys",
+            max: new.keys_max,
+        }
+        .into());
+    }
+    Ok(())
 }
 
 fn insert(connection: &Connection, new: &NewApiKey) -> rusqlite::Result<()> {

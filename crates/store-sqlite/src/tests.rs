@@ -160,6 +160,7 @@ impl Bench {
             name: "bench".into(),
             throttle_rate: None,
             metadata: BTreeMap::new(),
+            applications_max: u64::MAX,
             now: NOW,
             idempotency: None,
         };

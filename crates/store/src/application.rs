@@ -51,6 +51,8 @@ pub struct NewApplication {
     pub throttle_rate: Option<u16>,
     /// Whatever the caller keeps here.
     pub metadata: BTreeMap<String, String>,
+    /// Beyond so many live applications of the organization, refuse: `limits.applications`.
+    pub applications_max: u64,
     /// Now.
     pub now: Timestamp,
     /// The request's idempotency key.

@@ -46,6 +46,9 @@ pub struct NewEventType {
     pub schemas: Option<String>,
     /// Messages must match a schema.
     pub enforced: bool,
+    /// Beyond so many event types of the organization, archived ones too, refuse:
+    /// `limits.event_types`.
+    pub event_types_max: u64,
     /// Now.
     pub now: Timestamp,
     /// The request's idempotency key.

@@ -33,6 +33,7 @@ pub trait KeyStore: Send + Sync + 'static {
     ///
     /// - `Conflict` when a key has this id or hash; `NotFound` when its application does not
     ///   exist in the organization.
+    /// - `Limit` beyond `keys_max`; portal tokens neither count nor are refused.
     /// - A known idempotency key answers `Write::Replayed` with the key as it is now.
     async fn create_api_key(&self, new: NewApiKey) -> Result<Write<ApiKeyRow>, Error>;
 
@@ -283,6 +284,9 @@ pub struct NewApiKey {
     pub quota: KeyQuota,
     /// From when on it is refused.
     pub expires: Option<Timestamp>,
+    /// Beyond so many keys of the organization, refuse, portal tokens not counted and not
+    /// refused: `limits.keys`.
+    pub keys_max: u64,
     /// Now.
     pub now: Timestamp,
     /// The request's idempotency key.

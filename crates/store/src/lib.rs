@@ -261,6 +261,7 @@ pub trait Store: KeyStore + AuditStore {
     /// # Contract
     ///
     /// - `Conflict` when the organization has an application with this uid.
+    /// - `Limit` beyond `applications_max` live ones; nothing is left of it.
     /// - A known idempotency key answers `Write::Replayed` with the application as it is now.
     async fn create_application(&self, new: NewApplication) -> Result<Write<Application>, Error>;
 
@@ -368,6 +369,10 @@ pub trait Store: KeyStore + AuditStore {
     // ---- Event types ----------------------------------------------------------------------
 
     /// Creates an event type; `Conflict` when the name exists (an archived one is revived).
+    ///
+    /// # Contract
+    ///
+    /// - `Limit` beyond `event_types_max`, archived ones counted; reviving one is no further one.
     async fn create_event_type(&self, new: NewEventType) -> Result<Write<EventTypeRow>, Error>;
 
     /// Reads one event type, archived or not.

@@ -16,6 +16,7 @@ mod idempotency;
 mod keys;
 mod limits;
 mod messages;
+mod named_limits;
 mod portal;
 mod publish;
 mod raw;

@@ -358,6 +358,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_page_of_limits_has_each_with_its_default_and_no_other() {
+        let page = include_str!("../../../../docs/reference/limits.md");
+        let layers = Layers::default();
+        let config = layers.read().expect("valid");
+
+        let shown = layers.show(&config).expect("shown");
+        let expected: Vec<String> = shown
+            .iter()
+            .filter(|setting| setting.name.starts_with("limits."))
+            .map(|setting| {
+                let value = setting.value.trim_matches('"');
+                format!("| `{}` | `{value}` |", setting.name)
+            })
+            .collect();
+
+        let rows = page.lines().filter(|line| line.starts_with("| `limits."));
+        let rows: Vec<&str> = rows.collect();
+        assert_eq!(rows.len(), expected.len());
+        for row in expected {
+            assert!(rows.iter().any(|line| line.starts_with(&row)), "{row}");
+        }
+    }
+
     /// Whatever stands in the file: an error that says what is wrong, and never a crash.
     #[test]
     fn no_file_breaks_it() {

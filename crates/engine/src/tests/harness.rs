@@ -305,6 +305,7 @@ impl World {
             name: "test".to_owned(),
             throttle_rate: None,
             metadata: BTreeMap::new(),
+            applications_max: u64::MAX,
             now,
             idempotency: None,
         };

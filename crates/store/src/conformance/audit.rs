@@ -74,6 +74,7 @@ pub async fn what_is_refused_is_not_noted(store: &dyn Store) {
         name: uid.to_owned(),
         throttle_rate: None,
         metadata: BTreeMap::new(),
+        applications_max: u64::MAX,
         now: world.now,
         idempotency: Some(Idempotency {
             kind: IdempotencyKind::Chosen,

@@ -20,6 +20,7 @@ fn key(world: &mut World<'_>, seed: u8) -> NewApiKey {
         portal: None,
         quota: KeyQuota::default(),
         expires: None,
+        keys_max: u64::MAX,
         now: world.now,
         idempotency: None,
     }
@@ -362,4 +363,34 @@ pub async fn what_is_sealed_anew_replaces_the_same_bytes_alone(store: &dyn Store
     expected.secrets[0].sealed = Sealed(b"anew".to_vec());
     let read = store.endpoints_by_key(&[endpoint.key, other.key]).await;
     assert_eq!(read.unwrap(), [expected, other]);
+}
+
+/// `Limit` beyond `keys_max`; portal tokens neither count nor are refused.
+pub async fn an_organization_has_so_many_keys(store: &dyn Store) {
+    let mut world = World::new(store).await;
+    let first = NewApiKey {
+        keys_max: 1,
+        ..key(&mut world, 1)
+    };
+    let second = NewApiKey {
+        keys_max: 1,
+        ..key(&mut world, 2)
+    };
+    for seed in [3, 4] {
+        let free = NewApiKey {
+            keys_max: 0,
+            ..token(&mut world, seed, None)
+        };
+        store.create_api_key(free).await.unwrap();
+    }
+    store.create_api_key(first).await.unwrap();
+
+    let refused = store.create_api_key(second.clone()).await;
+
+    let limit = Error::Limit {
+        name: "keys",
+        max: 1,
+    };
+    assert_eq!(refused, Err(limit));
+    assert_eq!(store.api_key(&second.hash).await, Ok(None));
 }

@@ -218,6 +218,7 @@ fn event_type(world: &World<'_>, name: &str) -> NewEventType {
         feature_flag: None,
         schemas: None,
         enforced: false,
+        event_types_max: u64::MAX,
         now: world.now,
         idempotency: None,
     }
@@ -255,6 +256,63 @@ pub async fn an_event_type_name_is_taken_until_it_is_archived(store: &dyn Store)
         ..made
     };
     assert_eq!(revived, Write::Done(expected));
+}
+
+/// `Limit` beyond `applications_max` live ones; a deleted one makes room.
+pub async fn an_organization_has_so_many_applications(store: &dyn Store) {
+    let mut world = World::new(store).await;
+    let full = NewApplication {
+        applications_max: 2,
+        ..world.new_application(Some("blog"))
+    };
+    let beyond = NewApplication {
+        applications_max: 2,
+        ..world.new_application(Some("shop"))
+    };
+    store.create_application(full).await.unwrap();
+
+    let refused = store.create_application(beyond.clone()).await;
+
+    let limit = Error::Limit {
+        name: "applications",
+        max: 2,
+    };
+    assert_eq!(refused, Err(limit));
+    let found = store.application(world.organization, &uid("shop")).await;
+    assert_eq!(found, Ok(None));
+    store
+        .delete_application(world.organization, &uid("blog"), world.now)
+        .await
+        .unwrap();
+    assert!(store.create_application(beyond).await.is_ok());
+}
+
+/// `Limit` beyond `event_types_max`, archived ones counted; reviving one is no further one.
+pub async fn an_organization_has_so_many_event_types(store: &dyn Store) {
+    let world = World::new(store).await;
+    let limited = |name| NewEventType {
+        event_types_max: 1,
+        ..event_type(&world, name)
+    };
+    let first = limited("a.b");
+    store.create_event_type(first.clone()).await.unwrap();
+    store
+        .delete_event_type(world.organization, &first.name, false, world.now)
+        .await
+        .unwrap();
+
+    let refused = store.create_event_type(limited("c.d")).await;
+
+    let limit = Error::Limit {
+        name: "event_types",
+        max: 1,
+    };
+    assert_eq!(refused, Err(limit));
+    let found = store
+        .event_type(world.organization, &limited("c.d").name)
+        .await;
+    assert_eq!(found, Ok(None));
+    assert!(store.create_event_type(first).await.is_ok());
 }
 
 /// Archived ones only when asked for.

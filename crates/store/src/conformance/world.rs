@@ -50,6 +50,7 @@ impl<'s> World<'s> {
             name: "first".into(),
             throttle_rate: None,
             metadata: BTreeMap::new(),
+            applications_max: u64::MAX,
             now: NOW,
             idempotency: None,
         };
@@ -89,6 +90,7 @@ impl<'s> World<'s> {
             name: "another".into(),
             throttle_rate: None,
             metadata: BTreeMap::new(),
+            applications_max: u64::MAX,
             now: self.now,
             idempotency: None,
         }

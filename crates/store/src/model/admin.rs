@@ -78,6 +78,11 @@ impl State {
                 .ok_or(Error::NotFound("application"));
         }
         self.refuse_taken(new.organization, new.uid.as_ref(), None)?;
+        let live = self
+            .applications
+            .values()
+            .filter(|stored| stored.organization == new.organization && stored.deleted.is_none());
+        refuse_beyond("applications", live.count(), new.applications_max)?;
         self.last_application += 1;
         let key = ApplicationKey(self.last_application);
         let row = Application {
@@ -263,12 +268,8 @@ impl State {
             .filter(|application| application.deleted.is_none())
             .map(|application| application.row.clone())
             .ok_or(Error::NotFound("application"))?;
-        if self.live_of(new.application).count() as u64 >= new.endpoints_max {
-            return Err(Error::Limit {
-                name: "endpoints_per_application",
-                max: new.endpoints_max,
-            });
-        }
+        let count = self.live_of(new.application).count();
+        refuse_beyond("endpoints_per_application", count, new.endpoints_max)?;
         self.refuse_taken_endpoint(new.application, new.uid.as_ref(), None)?;
         self.last_endpoint += 1;
         let key = EndpointKey(self.last_endpoint);
@@ -481,6 +482,11 @@ impl State {
         if before.is_some_and(|before| !before.archived) {
             return Err(Error::Conflict("event type"));
         }
+        if before.is_none() {
+            let known = self.event_types.keys();
+            let own = known.filter(|(organization, _)| *organization == new.organization);
+            refuse_beyond("event_types", own.count(), new.event_types_max)?;
+        }
         let row = EventTypeRow {
             name: new.name.clone(),
             description: new.description.clone(),
@@ -569,4 +575,12 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// Refuses one more of what there may be `max` of.
+pub(super) fn refuse_beyond(name: &'static str, count: usize, max: u64) -> Result<(), Error> {
+    if count as u64 >= max {
+        return Err(Error::Limit { name, max });
+    }
+    Ok(())
 }

@@ -6,6 +6,7 @@ use domain::{
     Timestamp,
 };
 
+use super::admin::refuse_beyond;
 use super::audit::Sides;
 use super::lists::plain_page_of;
 use super::{Effect, Model, State};
@@ -47,6 +48,13 @@ impl State {
             .application
             .map(|key| self.live_application_id(new.organization, key))
             .transpose()?;
+        if new.scope != Scope::Portal {
+            let own = self
+                .api_keys
+                .iter()
+                .filter(|key| key.organization == new.organization && key.scope != Scope::Portal);
+            refuse_beyond("keys", own.count(), new.keys_max)?;
+        }
         self.remember(idempotency, new.now, Effect::ApiKey(new.id));
         let row = ApiKeyRow {
             id: new.id,
