@@ -106,9 +106,19 @@ async fn secrets_that_are_no_secrets_are_refused() {
         "whsec_AA==",
         "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRY=",
         "!",
+        &format!("whsec_{}A=", "AAAA".repeat(21) + "AA"),
+        // The alphabet of URLs.
+        "whsec_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_-_",
+        // Without its padding.
+        &format!("whsec_{}AA", "AAAA".repeat(8)),
     ] {
         let body = format!(r#"{{"url": "https://example.com/", "secret": "{secret}"}}"#);
         api.post(HOOKS, &body).await.expect_faults(&["body.secret"]);
+    }
+    // 24 and 64 bytes.
+    for secret in ["AAAA".repeat(8), format!("{}AA==", "AAAA".repeat(21))] {
+        let body = format!(r#"{{"url": "https://example.com/", "secret": "whsec_{secret}"}}"#);
+        api.post(HOOKS, &body).await.expect(201);
     }
 }
 

@@ -105,3 +105,37 @@ async fn every_answer_has_a_request_id_of_its_own() {
 
     assert_eq!(ids.len(), 4);
 }
+
+/// No page of another origin reads an answer of ours, whatever it calls itself.
+#[tokio::test(start_paused = true)]
+async fn no_origin_is_allowed_to_read_an_answer() {
+    const ORIGINS: [&str; 4] = [
+        "null",
+        "https://evil.example",
+        "https://127.0.0.1.evil.example",
+        "http://127.0.0.1:8411",
+    ];
+    let api = TestApi::new().await;
+    for origin in ORIGINS {
+        let asks = [
+            ("origin", origin),
+            ("access-control-request-method", "POST"),
+            ("access-control-request-headers", "authorization"),
+        ];
+        for (method, path) in [
+            (Method::GET, "/api/v1/app"),
+            (Method::GET, "/api/v1/app/nobody"),
+            (Method::GET, "/api/v1/health"),
+            (Method::GET, "/nowhere"),
+            (Method::GET, "/metrics"),
+            (Method::GET, "/openapi.json"),
+            (Method::OPTIONS, "/api/v1/app"),
+            (Method::OPTIONS, "/api/v1/app/acme/msg"),
+        ] {
+            let reply = api.call(method, path, &asks, "").await;
+            let mut names = reply.headers.keys().map(http::HeaderName::as_str);
+            let allows = names.find(|name| name.starts_with("access-control-"));
+            assert_eq!(allows, None, "{path} for {origin}");
+        }
+    }
+}
