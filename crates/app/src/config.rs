@@ -7,10 +7,10 @@
 mod layers;
 mod values;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use domain::{AddressPolicy, RetryPolicy, RetrySchedule};
+use domain::{AddressPolicy, OwnAddress, RetryPolicy, RetrySchedule, TargetUrl};
 use engine::EngineConfig;
 use serde::{Deserialize, Serialize};
 
@@ -257,6 +257,8 @@ pub(crate) struct Egress {
     pub(crate) bind: List<std::net::IpAddr>,
     /// An HTTP proxy for all destinations, `http://user:password@host:port`.
     pub(crate) proxy: Option<ProxyUrl>,
+    /// Allow the server's own address as a destination.
+    pub(crate) allow_self: bool,
 }
 
 impl Default for Egress {
@@ -272,6 +274,7 @@ impl Default for Egress {
             extra_ca: None,
             bind: List(Vec::new()),
             proxy: None,
+            allow_self: false,
         }
     }
 }
@@ -629,6 +632,20 @@ impl Config {
             allow_http: egress.allow_http || egress.allow_private,
             nat64: egress.nat64,
             allow,
+            own: None,
+        })
+    }
+
+    /// Returns which addresses may be called by a server that listens here.
+    pub(crate) fn address_policy_at(&self, listen: SocketAddr) -> Result<AddressPolicy, String> {
+        let public = self.server.public_url.as_deref();
+        let own = OwnAddress {
+            listen,
+            public: public.and_then(|url| TargetUrl::parse(url).ok()),
+        };
+        Ok(AddressPolicy {
+            own: (!self.egress.allow_self).then_some(own),
+            ..self.address_policy()?
         })
     }
 

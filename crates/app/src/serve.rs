@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use domain::AddressPolicy;
 use engine::{Engine, InHand, Loops};
 use env::{Clock, Entropy as _, Ids, SystemClock, SystemEntropy};
 use prometheus_client::registry::Registry;
@@ -34,7 +35,10 @@ pub(crate) fn run(config: &Config, admin_key: Option<String>) -> anyhow::Result<
         TcpListener::bind(address).with_context(|| format!("could not listen on {address}"))?;
     let certificates = crate::tls::open(&config.server)?;
     let runtime = runtime()?;
-    let parts = runtime.block_on(open(config, &data))?;
+    let listens = listener
+        .local_addr()
+        .context("could not read the listening address")?;
+    let parts = runtime.block_on(open(config, &data, listens))?;
     let token = runtime.block_on(parts.service.bootstrap_admin_key(admin_key))?;
     if let Some(token) = token {
         say(&format!("Admin key (shown once, keep it): {token}"))?;
@@ -67,7 +71,7 @@ struct Parts {
     metrics: Arc<Mutex<Registry>>,
 }
 
-async fn open(config: &Config, data: &DataDir) -> anyhow::Result<Parts> {
+async fn open(config: &Config, data: &DataDir, listens: SocketAddr) -> anyhow::Result<Parts> {
     let entropy = Arc::new(SystemEntropy::default());
     let mut random = [0; 32];
     entropy.fill(&mut random);
@@ -75,7 +79,8 @@ async fn open(config: &Config, data: &DataDir) -> anyhow::Result<Parts> {
     let store: Arc<dyn Store> = Arc::new(open_store(config, data)?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let ids = Arc::new(Ids::default());
-    let addresses = config.address_policy().map_err(anyhow::Error::msg)?;
+    let addresses = config.address_policy_at(listens);
+    let addresses = addresses.map_err(anyhow::Error::msg)?;
     let mut settings = config.engine(data.unclean)?;
     let mut in_hand: Option<Arc<dyn InHand>> = None;
     if data.unclean {
@@ -85,7 +90,7 @@ async fn open(config: &Config, data: &DataDir) -> anyhow::Result<Parts> {
     }
     let dependencies = engine::Dependencies {
         store: Arc::clone(&store),
-        egress: Arc::new(open_egress(config)?),
+        egress: Arc::new(open_egress(config, addresses.clone())?),
         vault: Arc::clone(&vault),
         clock: Arc::clone(&clock),
         entropy: entropy.clone(),
@@ -132,8 +137,7 @@ fn die(cause: &str) {
     std::process::abort();
 }
 
-fn open_egress(config: &Config) -> anyhow::Result<egress::Client> {
-    let policy = config.address_policy().map_err(anyhow::Error::msg)?;
+fn open_egress(config: &Config, policy: AddressPolicy) -> anyhow::Result<egress::Client> {
     let settings = &config.egress;
     let resolver = Arc::new(egress::SystemResolver::from_system());
     let extra_roots_pem = match &settings.extra_ca {

@@ -12,9 +12,10 @@
 //! the addresses that they have then.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
+use crate::own_address::OwnAddress;
 use crate::target_url::{TargetHost, TargetUrl, UrlScheme};
 
 #[cfg(test)]
@@ -34,11 +35,16 @@ pub struct AddressPolicy {
     pub nat64: bool,
     /// Allows `http://`.
     pub allow_http: bool,
+    /// This server itself, unless it may be sent to.
+    pub own: Option<OwnAddress>,
 }
 
 /// Why a destination may not be called. For operators: it can name addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refusal {
+    /// This server itself.
+    #[error("the address is this server's own, and messages would go round in a circle")]
+    Own,
     /// `http://`, which is not allowed.
     #[error("http:// is not allowed here, only https://")]
     PlainHttp,
@@ -106,10 +112,22 @@ impl AddressPolicy {
         }
     }
 
+    /// Judges one address with its port, as resolved or as connected to.
+    pub fn check_socket(&self, address: SocketAddr) -> Result<(), Refusal> {
+        self.check_ip(address.ip())?;
+        if self.own.as_ref().is_some_and(|own| own.is_at(address)) {
+            return Err(Refusal::Own);
+        }
+        Ok(())
+    }
+
     /// Judges what can be said of a URL without looking up its name.
     pub fn check_url(&self, url: &TargetUrl) -> Result<(), Refusal> {
         if url.scheme() == UrlScheme::Http && !self.allow_http {
             return Err(Refusal::PlainHttp);
+        }
+        if self.own.as_ref().is_some_and(|own| own.is_meant_by(url)) {
+            return Err(Refusal::Own);
         }
         match url.host() {
             TargetHost::Ip(ip) => self.check_ip(*ip),
@@ -360,7 +378,7 @@ fn is_isatap(ip: Ipv6Addr) -> bool {
 }
 
 /// Names that resolvers answer with this machine's addresses whatever the DNS says.
-fn is_local_name(name: &str) -> bool {
+pub(crate) fn is_local_name(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     let last_label = name.rsplit('.').next().unwrap_or_default();
     matches!(last_label, "localhost" | "localdomain" | "localhost6")

@@ -14,6 +14,7 @@ mod keys;
 mod limits;
 mod names;
 mod ordering_key;
+mod own_address;
 mod retry;
 mod shard;
 mod subscription;
@@ -33,6 +34,7 @@ pub use keys::{ApplicationKey, EndpointKey, Epoch, JobKey, MessageKey, Organizat
 pub use limits::Limits;
 pub use names::{Channel, EventId, EventType, InvalidName, Tag, Uid};
 pub use ordering_key::{InvalidOrderingKey, OrderingKey};
+pub use own_address::OwnAddress;
 pub use retry::{InvalidSchedule, Next, Outcome, RetryPolicy, RetrySchedule};
 pub use shard::{SHARD_COUNT, ShardId};
 pub use subscription::Subscription;

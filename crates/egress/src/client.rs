@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::{AddressPolicy, ErrorClass, Phases, TargetHost, TargetUrl, UrlScheme};
+use domain::{AddressPolicy, ErrorClass, Phases, Refusal, TargetHost, TargetUrl, UrlScheme};
 use env::{Connection, Egress, EgressError};
 use hyper::client::conn::http1;
 use tokio::net::TcpStream;
@@ -153,8 +153,12 @@ impl Client {
                 timed(&mut phases.dns, self.look_up(name, deadline)).await?
             }
         };
-        for address in &addresses {
-            policy.check_ip(*address)?;
+        for ip in &addresses {
+            let address = SocketAddr::new(*ip, target.port());
+            policy.check_socket(address)?;
+            if is_listened_at(policy, address) {
+                return Err(Refusal::Own.into());
+            }
         }
         Ok(addresses)
     }
@@ -217,8 +221,16 @@ fn vetted_peer(tcp: &TcpStream, policy: &AddressPolicy) -> Result<SocketAddr, Fa
     let peer = tcp
         .peer_addr()
         .map_err(|error| Failure::connecting(&error))?;
-    policy.check_ip(peer.ip())?;
+    policy.check_socket(peer)?;
     Ok(peer)
+}
+
+/// Says whether this server listens there because it listens on every address of this machine.
+fn is_listened_at(policy: &AddressPolicy, address: SocketAddr) -> bool {
+    let everywhere = policy.own.as_ref().filter(|own| own.is_everywhere());
+    everywhere.is_some_and(|own| own.listen.port() == address.port())
+        // What can be bound is this machine's. Asked of few: the port is ours by chance only.
+        && std::net::UdpSocket::bind((address.ip(), 0)).is_ok()
 }
 
 /// Notes how long it took, however it ended.

@@ -96,7 +96,7 @@ impl HttpConnection {
         }
         let (policy, version) = self.policy.load_with_version();
         self.policy_version = version;
-        policy.check_url(&self.address.target).is_ok() && policy.check_ip(self.peer.ip()).is_ok()
+        policy.check_url(&self.address.target).is_ok() && policy.check_socket(self.peer).is_ok()
     }
 
     /// Sends the request and reads the answer; says as well whether the connection is free again.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
-use domain::{AddressPolicy, ErrorClass, Limits, Phases, TargetUrl};
+use domain::{AddressPolicy, ErrorClass, Limits, OwnAddress, Phases, TargetUrl};
 use engine::{Engine, EngineConfig};
 use env::testing::{SeededEntropy, TokioClock};
 use env::{
@@ -122,7 +122,13 @@ impl TestApi {
             entropy,
             ids,
             limits,
-            addresses: AddressPolicy::default(),
+            addresses: AddressPolicy {
+                own: Some(OwnAddress {
+                    listen: ([192, 0, 2, 1], 8_411).into(),
+                    public: TargetUrl::parse("https://posthaste.example").ok(),
+                }),
+                ..AddressPolicy::default()
+            },
             portal: service::PortalSettings::default(),
             quota: service::Quota::default(),
         });

@@ -15,6 +15,7 @@ mod health;
 mod idempotency;
 mod keys;
 mod limits;
+mod loops;
 mod messages;
 mod named_limits;
 mod portal;

@@ -434,3 +434,38 @@ async fn a_failing_name_server_is_no_missing_name() {
     assert_eq!(error.class, ErrorClass::DnsFailed);
     assert_eq!(error.detail, "SERVFAIL");
 }
+
+/// A policy under which this server listens here.
+fn listening_at(listen: std::net::SocketAddr) -> AddressPolicy {
+    AddressPolicy {
+        own: Some(domain::OwnAddress {
+            listen,
+            public: None,
+        }),
+        ..loopback_only()
+    }
+}
+
+#[tokio::test]
+async fn b9_a_name_that_leads_to_our_own_listener_is_refused() {
+    let own = Receiver::answering(OK).await;
+    let other = Receiver::answering(OK).await;
+    let everywhere = ([0, 0, 0, 0], own.address.port()).into();
+    for listen in [own.address, everywhere] {
+        let client = Client::new(Config {
+            policy: SharedPolicy::new(listening_at(listen)),
+            resolver: Names::with("innocent.example", &[&["127.0.0.1"]]),
+            ..config()
+        })
+        .unwrap();
+
+        let error = post(&client, &own.named("innocent.example")).await;
+        let answer = post(&client, &other.named("innocent.example")).await;
+
+        let error = error.unwrap_err();
+        assert_eq!(error.class, ErrorClass::DestinationNotAllowed);
+        assert!(error.detail.contains("this server's own"), "{error:?}");
+        assert_eq!(answer.unwrap().status, 200);
+    }
+    assert_eq!(own.connections(), 0);
+}
