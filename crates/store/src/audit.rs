@@ -161,13 +161,13 @@ fn link(number: i64, previous: &[u8; 32], entry: &AuditEntry) -> [u8; 32] {
     put(Some(previous));
     put(Some(&number.to_be_bytes()));
     put(Some(&entry.at.as_micros().to_be_bytes()));
-    put(key.as_ref().map(|bits| bits.as_slice()));
+    put(key.as_ref().map(<[u8; 16]>::as_slice));
     put(entry.author.request.as_ref().map(String::as_bytes));
     put(Some(entry.action.as_bytes()));
     put(Some(entry.target.as_bytes()));
-    put(application.as_ref().map(|bits| bits.as_slice()));
-    put(entry.before.as_ref().map(|hash| hash.as_slice()));
-    put(entry.after.as_ref().map(|hash| hash.as_slice()));
+    put(application.as_ref().map(<[u8; 16]>::as_slice));
+    put(entry.before.as_ref().map(<[u8; 32]>::as_slice));
+    put(entry.after.as_ref().map(<[u8; 32]>::as_slice));
     put(Some(entry.changes.as_bytes()));
     *context
         .finish()
@@ -293,7 +293,10 @@ impl Audited for Endpoint {
             ("uid", text(self.uid.as_ref())),
             ("url", text(Some(self.url.as_str()))),
             ("description", text(Some(&self.description))),
-            ("disabled", text(self.disabled.map(|reason| reason.slug()))),
+            (
+                "disabled",
+                text(self.disabled.map(domain::DisabledReason::slug)),
+            ),
             ("paused", AuditField::Shown(json!(self.paused))),
             ("eventTypes", texts(self.subscription.event_types.as_ref())),
             ("channels", texts(self.subscription.channels.as_ref())),
@@ -344,8 +347,13 @@ impl Audited for ApiKeyRow {
     fn audit_fields(&self) -> AuditFields {
         let quota = &self.quota;
         let portal = self.portal.as_ref();
-        let capabilities: Option<Vec<_>> =
-            portal.map(|portal| portal.capabilities.iter().map(|one| one.name()).collect());
+        let capabilities: Option<Vec<_>> = portal.map(|portal| {
+            portal
+                .capabilities
+                .iter()
+                .map(crate::Capability::name)
+                .collect()
+        });
         [
             ("name", text(Some(&self.name))),
             ("scope", text(Some(self.scope.slug()))),
