@@ -308,6 +308,109 @@ async fn an_export_carries_payloads_of_every_shape() {
 }
 
 #[tokio::test]
+async fn what_failed_is_counted_sent_again_and_waited_for() {
+    let world = World::start().await;
+    let receiver = Receiver::start().await;
+    world.type_line("app add Shop --uid shop").await.ok();
+    let url = receiver.url("/status/500");
+    let add = format!("endpoint add {url} --uid search");
+    world.type_line(&add).await.ok();
+    let sent = world.type_line("send a.b --id e1 --wait").await;
+
+    let counted = world
+        .type_line("replay create --since 1h --dry-run -o json")
+        .await
+        .json();
+    let made = world
+        .type_line("replay create -e search --since 1h --type a.b --status failed --rate 9 --wait")
+        .await;
+    let recovered = world
+        .type_line("endpoint recover search --since 1h --until 0s --wait -o json")
+        .await;
+    let missing = world
+        .type_line("endpoint replay-missing search --since 1h --wait -o json")
+        .await;
+    let listed = world.type_line("replay ls -o json").await.json();
+
+    assert_eq!(sent.code, 7, "{}", sent.err);
+    assert_eq!(counted["matched"], 1);
+    assert_eq!(made.err, "finished: 1 deliveries\n");
+    assert!(made.out.contains("finished"), "{}", made.out);
+    assert_eq!(recovered.json()["kind"], "recover");
+    let missing = missing.json();
+    assert_eq!(missing["progress"]["done"], 0, "it was delivered, or tried");
+    assert_eq!(listed.as_array().unwrap().len(), 3);
+    let id = missing["id"].as_str().unwrap();
+    let got = world.type_line(&format!("replay get {id} -o json")).await;
+    assert_eq!(got.json()["status"], "finished");
+}
+
+#[tokio::test]
+async fn a_replay_is_held_let_go_and_ended() {
+    let world = World::start().await;
+    let receiver = Receiver::start().await;
+    world.type_line("app add Shop --uid shop").await.ok();
+    for n in 0..3 {
+        world.type_line(&format!("send a.b --id e{n}")).await.ok();
+    }
+    let url = receiver.url("/status/500");
+    let add = format!("endpoint add {url} --uid search");
+    world.type_line(&add).await.ok();
+
+    // At one message in a second it is far from its end when the next line is typed.
+    let begin = "replay create -e search --status missing --rate 1 -o id";
+    let id = world.type_line(begin).await.ok();
+    let id = id.trim();
+    let shown = world
+        .type_line(&format!("replay pause {id} --dry-run"))
+        .await
+        .ok();
+    let paused = world.type_line(&format!("replay pause {id} -o json")).await;
+    let resumed = world
+        .type_line(&format!("replay resume {id} -o json"))
+        .await;
+    let canceled = world
+        .type_line(&format!("replay cancel {id} -o json"))
+        .await;
+    let waited = world.type_line(&format!("replay get {id} --wait")).await;
+
+    assert!(shown.ends_with(&format!("/replay/{id}/pause\n")), "{shown}");
+    assert_eq!(paused.json()["status"], "paused");
+    assert_eq!(resumed.json()["status"], "running");
+    assert_eq!(canceled.json()["status"], "canceled");
+    assert_eq!(waited.code, 8, "it did a part: {}", waited.err);
+}
+
+#[tokio::test]
+async fn an_example_reaches_one_endpoint_and_content_is_erased() {
+    let world = World::start().await;
+    let receiver = Receiver::start().await;
+    world.type_line("app add Shop --uid shop").await.ok();
+    let url = receiver.url("/status/204");
+    let add = format!("endpoint add {url} --uid search");
+    world.type_line(&add).await.ok();
+    let words = ["event-type", "add", "a.b", "--schema", "-"];
+    let schema = r#"{"type": "object", "examples": [{"n": 7}]}"#;
+    world.type_words(&words, schema).await.ok();
+
+    let tested = world
+        .type_line("endpoint test search --type a.b -o json")
+        .await
+        .json();
+    let id = tested["id"].as_str().unwrap();
+    let unasked = world.type_line(&format!("message erase {id}")).await;
+    let erased = world.type_line(&format!("message redact {id} --yes")).await;
+    let raw = world.type_line(&format!("message get {id} --raw")).await;
+    let all = world.type_line("message erase --all --yes -o json").await;
+
+    assert_eq!(tested["payload"], json!({"n": 7}));
+    assert_eq!(unasked.code, 2, "{}", unasked.err);
+    assert_eq!(erased.err, format!("Erased the payload of {id}\n"));
+    assert_eq!(raw.code, 3, "{}", raw.out);
+    assert_eq!(all.json()["task"], "application.purge_content");
+}
+
+#[tokio::test]
 async fn a_key_is_made_used_and_revoked() {
     let world = World::start().await;
 

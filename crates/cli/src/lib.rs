@@ -50,6 +50,7 @@ pub use nouns::endpoint::EndpointCommand;
 pub use nouns::event_type::EventTypeCommand;
 pub use nouns::key::KeyCommand;
 pub use nouns::message::MessageCommand;
+pub use nouns::replay::ReplayCommand;
 pub use profile::{LoginArgs, LogoutArgs, ProfileCommand, WhoamiArgs};
 pub use send::SendArgs;
 pub use sign::SignArgs;
@@ -74,6 +75,8 @@ pub enum Command {
     Message(MessageCommand),
     #[command(subcommand, visible_alias = "attempts")]
     Attempt(AttemptCommand),
+    #[command(subcommand, visible_alias = "replays")]
+    Replay(ReplayCommand),
     #[command(subcommand, visible_alias = "keys")]
     Key(KeyCommand),
     #[command(subcommand)]
@@ -133,6 +136,7 @@ async fn dispatch(command: Command, streams: &mut Streams<'_>) -> Outcome {
         Command::EventType(command) => nouns::event_type::run(command, streams).await,
         Command::Message(command) => nouns::message::run(command, streams).await,
         Command::Attempt(command) => nouns::attempt::run(command, streams).await,
+        Command::Replay(command) => nouns::replay::run(command, streams).await,
         Command::Key(command) => nouns::key::run(command, streams).await,
         Command::Audit(command) => nouns::audit::run(command, streams).await,
         Command::Send(args) => send::run(args, streams).await,
@@ -159,6 +163,7 @@ impl Command {
             Self::EventType(command) => Some(command.common()),
             Self::Message(command) => Some(command.common()),
             Self::Attempt(command) => Some(command.common()),
+            Self::Replay(command) => Some(command.common()),
             Self::Key(command) => Some(command.common()),
             Self::Audit(command) => Some(command.common()),
             _ => None,

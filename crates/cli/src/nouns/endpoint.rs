@@ -1,5 +1,6 @@
 //! `posthaste endpoint`: where the messages of an application go.
 
+mod again;
 mod args;
 
 use http::Method;
@@ -10,6 +11,7 @@ use args::{AddArgs, EditArgs, HeadersCommand, OneArgs, RotateArgs, SecretCommand
 
 use crate::client::{encoded, parse};
 use crate::exit::Failure;
+use crate::nouns::replay::moment;
 use crate::output::{Cell, Kind, cell, names, text, time};
 use crate::session::{AppArg, Common, Session, list_query, pairs, set};
 use crate::text::Hidden;
@@ -105,6 +107,14 @@ pub(crate) async fn run(command: EndpointCommand, streams: &mut Streams<'_>) -> 
         EndpointCommand::Disable(args) => patch(&args, json!({"disabled": true}), session).await,
         EndpointCommand::Pause(args) => post(&args, "pause", session).await,
         EndpointCommand::Unpause(args) => post(&args, "unpause", session).await,
+        EndpointCommand::Test(args) => again::test(args, session).await,
+        EndpointCommand::Recover(args) => {
+            let until = moment(args.until, session.look.now);
+            again::again(args.again, "recover", until, session).await
+        }
+        EndpointCommand::ReplayMissing(args) => {
+            again::again(args, "replay-missing", None, session).await
+        }
         EndpointCommand::Secret(SecretCommand::Show(args)) => {
             let path = path(session, &args.app, &args.endpoint)?;
             let secret = session.get(&format!("{path}/secret")).await?;
@@ -263,6 +273,9 @@ impl EndpointCommand {
             | Self::Secret(SecretCommand::Show(args))
             | Self::Headers(HeadersCommand::Show(args)) => &args.common,
             Self::Stats(args) => &args.common,
+            Self::Test(args) => &args.common,
+            Self::ReplayMissing(args) => &args.common,
+            Self::Recover(args) => &args.again.common,
             Self::Add(args) => &args.common,
             Self::Edit(args) => &args.common,
             Self::Rm(args) => &args.common,

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::client::{Call, encoded};
 use crate::exit::Failure;
 use crate::output::{Cell, Format, Kind, cell, names, text, time};
-use crate::session::{AppArg, ChangeArgs, Common, ListArgs, Session, list_query};
+use crate::session::{AppArg, ChangeArgs, Common, ConfirmArgs, ListArgs, Session, list_query};
 use crate::text::Past;
 use crate::{Exit, Outcome, Streams};
 
@@ -61,6 +61,9 @@ pub enum MessageCommand {
     Deliveries(DeliveriesArgs),
     /// Deliver a message again, now
     Resend(ResendArgs),
+    /// Erase the payload of a message, or of all messages; it cannot be taken back
+    #[command(visible_alias = "redact")]
+    Erase(EraseArgs),
     /// Print messages with their payloads, one a line, newest first
     Export(ExportArgs),
 }
@@ -169,6 +172,26 @@ pub struct ResendArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  posthaste message erase msg_01jd… -a shop\n  \
+                        posthaste message erase --all -a shop --yes"
+)]
+pub struct EraseArgs {
+    /// The message, by its id or event id
+    #[arg(required_unless_present = "all")]
+    message: Option<String>,
+    #[command(flatten)]
+    app: AppArg,
+    /// Every message of the application, as a job
+    #[arg(long, conflicts_with = "message")]
+    all: bool,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  posthaste message export -a shop --since 1d > messages.ndjson")]
 pub struct ExportArgs {
     #[command(flatten)]
@@ -186,6 +209,7 @@ impl MessageCommand {
             Self::Get(args) => &args.common,
             Self::Deliveries(args) => &args.common,
             Self::Resend(args) => &args.common,
+            Self::Erase(args) => &args.common,
             Self::Export(args) => &args.common,
         }
     }
@@ -213,6 +237,7 @@ pub(crate) async fn run(command: MessageCommand, streams: &mut Streams<'_>) -> O
             session.list(&DELIVERY, &path, &args.list).await
         }
         MessageCommand::Resend(args) => bulk::resend(args, session).await,
+        MessageCommand::Erase(args) => bulk::erase(args, session).await,
         MessageCommand::Export(args) => bulk::export(&args, session).await,
     }
 }

@@ -7,5 +7,6 @@ pub(crate) mod endpoint;
 pub(crate) mod event_type;
 pub(crate) mod key;
 pub(crate) mod message;
+pub(crate) mod replay;
 #[cfg(test)]
 mod tests;

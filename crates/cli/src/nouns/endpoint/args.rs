@@ -36,6 +36,12 @@ pub enum EndpointCommand {
     /// Let deliveries go on after a pause
     #[command(visible_alias = "resume")]
     Unpause(OneArgs),
+    /// Send it the example of an event type
+    Test(TestArgs),
+    /// Send again what failed or was canceled
+    Recover(RecoverArgs),
+    /// Send what it never got, although it subscribes to it now
+    ReplayMissing(AgainArgs),
     /// Count how its deliveries fared
     Stats(StatsArgs),
     /// The signing secret
@@ -100,6 +106,50 @@ pub struct StatsArgs {
     pub(super) since: Option<Past>,
     #[command(flatten)]
     pub(super) common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  posthaste endpoint test search -a shop --type order.paid")]
+pub struct TestArgs {
+    /// The endpoint, by its id or uid
+    pub(super) endpoint: String,
+    #[command(flatten)]
+    pub(super) app: AppArg,
+    /// The event type whose example is sent
+    #[arg(short, long = "type", value_name = "TYPE")]
+    pub(super) kind: String,
+    #[command(flatten)]
+    pub(super) make: MakeArgs,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct AgainArgs {
+    /// The endpoint, by its id or uid
+    pub(super) endpoint: String,
+    #[command(flatten)]
+    pub(super) app: AppArg,
+    /// Messages published since: a time, or a while ago such as 2h
+    #[arg(long, visible_alias = "after", value_name = "TIME")]
+    pub(super) since: Past,
+    /// Wait until it ends, and show how far it is meanwhile
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(super) wait: bool,
+    #[command(flatten)]
+    pub(super) make: MakeArgs,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  posthaste endpoint recover search -a shop --since 2h --wait")]
+pub struct RecoverArgs {
+    #[command(flatten)]
+    pub(super) again: AgainArgs,
+    /// Messages published before: a time, or a while ago such as 10m; now when left out
+    #[arg(long, visible_alias = "before", value_name = "TIME")]
+    pub(super) until: Option<Past>,
 }
 
 #[derive(Debug, clap::Args)]

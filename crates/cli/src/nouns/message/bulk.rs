@@ -6,10 +6,10 @@ use http::Method;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{ExportArgs, ResendArgs, path, state};
+use super::{EraseArgs, ExportArgs, ResendArgs, path, state};
 use crate::client::{Call, encoded, parse};
 use crate::exit::Failure;
-use crate::output::{fields, one_line};
+use crate::output::{Kind, fields, one_line};
 use crate::progress::Progress;
 use crate::session::{MakeArgs, Session};
 use crate::{Exit, Outcome};
@@ -67,6 +67,35 @@ async fn failed(session: &mut Session<'_, '_>, message: &str) -> Result<Vec<Stri
             return Ok(failed);
         }
     }
+}
+
+/// A job that was begun.
+const TASK: Kind = Kind {
+    plural: "tasks",
+    id: "id",
+    columns: &[],
+};
+
+/// Erases one payload at once, or those of all messages as a job.
+pub(super) async fn erase(args: EraseArgs, session: &mut Session<'_, '_>) -> Outcome {
+    let Some(message) = args.message else {
+        let app = session.app_path(&args.app)?;
+        let path = format!("{app}/msg/expunge-all-contents");
+        let call = (Method::POST, path.as_str(), None);
+        let what = "Erase the payloads of all messages";
+        return match session.confirmed(what, call, &args.confirm).await? {
+            Some(task) => session.print(&TASK, &task),
+            None => Ok(Exit::Ok),
+        };
+    };
+    let path = format!("{}/content", path(session, &args.app, &message)?);
+    let what = format!("Erase the payload of {message}");
+    let call = (Method::DELETE, path.as_str(), None);
+    session.confirmed(&what, call, &args.confirm).await?;
+    if !args.confirm.change.dry_run {
+        session.note(&format!("Erased the payload of {message}"))?;
+    }
+    Ok(Exit::Ok)
 }
 
 /// Prints every message of a filter, one a line, until there are no more.
