@@ -71,7 +71,8 @@ struct EndpointIn {
     description: String,
     #[serde(default)]
     disabled: bool,
-    /// Only messages of these event types
+    /// Only messages of these event types; in a pattern, `*` is one segment and a last `**` is
+    /// one or more, as in `content.*` and `content.**`
     event_types: Option<Vec<String>>,
     /// The older name of `eventTypes`
     #[schemars(skip)]
@@ -122,7 +123,8 @@ struct EndpointUpdate {
     description: String,
     #[serde(default)]
     disabled: bool,
-    /// Only messages of these event types
+    /// Only messages of these event types; in a pattern, `*` is one segment and a last `**` is
+    /// one or more, as in `content.*` and `content.**`
     event_types: Option<Vec<String>>,
     /// The older name of `eventTypes`
     #[schemars(skip)]
@@ -165,6 +167,7 @@ struct EndpointPatchIn {
     disabled: Option<bool>,
     #[serde(default, deserialize_with = "double_option")]
     #[schemars(with = "Option<Vec<String>>")]
+    /// Only messages of these event types and patterns
     event_types: Option<Option<Vec<String>>>,
     /// The older name of `eventTypes`
     #[serde(default, deserialize_with = "double_option")]
@@ -361,6 +364,26 @@ impl From<Endpoint> for EndpointOut {
     }
 }
 
+/// Returns the name under which the filter by event type was given.
+fn types_field<T>(newer: Option<&T>, older: Option<&T>) -> &'static str {
+    if newer.is_none() && older.is_some() {
+        "filterTypes"
+    } else {
+        "eventTypes"
+    }
+}
+
+/// Names the filter by event type in faults as the caller did.
+fn named(types_field: &str, mut error: service::Error) -> service::Error {
+    if let service::Error::Invalid(faults) = &mut error {
+        let places = faults.iter_mut().filter_map(|fault| fault.loc.first_mut());
+        for place in places.filter(|place| *place == "eventTypes") {
+            types_field.clone_into(place);
+        }
+    }
+    error
+}
+
 async fn list(
     State(service): State<Service>,
     access: Access,
@@ -384,11 +407,13 @@ async fn create(
     body: Body<EndpointIn>,
 ) -> Result<Created<EndpointOut>, ApiError> {
     let application = path.application()?;
-    let input = body.parse::<EndpointIn>()?.into();
+    let given = body.parse::<EndpointIn>()?;
+    let types = types_field(given.event_types.as_ref(), given.filter_types.as_ref());
     let idempotency = body.idempotency(&service, access)?;
     let created = service
-        .create_endpoint(access.caller, &application, input, idempotency)
-        .await?;
+        .create_endpoint(access.caller, &application, given.into(), idempotency)
+        .await
+        .map_err(|error| named(types, error))?;
     Ok(Answer(created.into()))
 }
 
@@ -411,10 +436,12 @@ async fn put(
     body: Body<EndpointUpdate>,
 ) -> Result<Upserted<EndpointOut>, ApiError> {
     let (application, endpoint) = path.parse()?;
-    let input = body.parse::<EndpointUpdate>()?.into();
+    let given = body.parse::<EndpointUpdate>()?;
+    let types = types_field(given.event_types.as_ref(), given.filter_types.as_ref());
     let put = service
-        .put_endpoint(access.caller, &application, &endpoint, input)
-        .await?;
+        .put_endpoint(access.caller, &application, &endpoint, given.into())
+        .await
+        .map_err(|error| named(types, error))?;
     Ok(Upserted::from(put, EndpointOut::from))
 }
 
@@ -425,10 +452,12 @@ async fn patch(
     body: Body<EndpointPatchIn>,
 ) -> Result<Found<EndpointOut>, ApiError> {
     let (application, endpoint) = path.parse()?;
-    let patch = body.parse::<EndpointPatchIn>()?.into();
+    let given = body.parse::<EndpointPatchIn>()?;
+    let types = types_field(given.event_types.as_ref(), given.filter_types.as_ref());
     let patched = service
-        .patch_endpoint(access.caller, &application, &endpoint, patch)
-        .await?;
+        .patch_endpoint(access.caller, &application, &endpoint, given.into())
+        .await
+        .map_err(|error| named(types, error))?;
     Ok(Answer(patched.into()))
 }
 

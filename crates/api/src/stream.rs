@@ -101,7 +101,7 @@ fn header_docs(name: &str, text: &str) -> Parameter {
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 struct StreamQuery {
-    /// Only these event types, joined by commas; `order.*` is all that begin with `order.`
+    /// Only these event types, joined by commas; patterns such as `order.**` do as in endpoints
     types: Option<String>,
     /// How many of the newest messages come first, at most 1000
     replay_last: Option<u16>,

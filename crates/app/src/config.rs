@@ -330,7 +330,7 @@ pub(crate) struct Limits {
     pub(crate) channels: usize,
     /// Tags of one message.
     pub(crate) tags: usize,
-    /// Event types that one endpoint can name.
+    /// Event types and patterns that one endpoint can name.
     pub(crate) event_types_per_endpoint: usize,
     /// Characters of an application's name.
     pub(crate) name_chars: usize,

@@ -8,6 +8,7 @@
 mod address;
 mod attempt;
 mod delivery;
+mod event_type_filter;
 mod ids;
 mod json;
 mod keys;
@@ -25,6 +26,9 @@ mod tuning;
 pub use address::{AddressKind, AddressPolicy, Cidr, InvalidCidr, Refusal};
 pub use attempt::{AttemptNumber, AttemptStatus, ErrorClass, Phases, Trigger};
 pub use delivery::{CancelReason, DeliveryState, DisabledReason, FailReason};
+pub use event_type_filter::{
+    EventTypeFilter, EventTypePattern, InvalidEventTypeFilter, PatternSegment,
+};
 pub use ids::{
     ApiKeyId, ApplicationId, AttemptId, EndpointId, IdSequence, InvalidId, JobId, MessageId,
     OrganizationId,

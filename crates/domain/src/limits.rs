@@ -27,7 +27,7 @@ pub struct Limits {
     pub channels: usize,
     /// Tags of one message.
     pub tags: usize,
-    /// Event types that one endpoint can name.
+    /// Event types and patterns that one endpoint can name.
     pub event_types_per_endpoint: usize,
     /// Characters of an application's name.
     pub name_chars: usize,

@@ -103,6 +103,13 @@ name!(
     EventId, 256
 );
 
+impl EventType {
+    /// Returns what is between the full stops, at least one part; parts can be empty.
+    pub fn segments(&self) -> impl Iterator<Item = &str> {
+        self.0.split('.')
+    }
+}
+
 impl Uid {
     /// Parses a uid of a kind whose ids are recognised by `looks_like_id`.
     ///

@@ -1,12 +1,12 @@
 //! Which messages an endpoint gets.
 
-use crate::{Channel, EventType};
+use crate::{Channel, EventType, EventTypeFilter};
 
 /// What an endpoint subscribed to: `None` means everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subscription {
-    /// Event types by exact name.
-    pub event_types: Option<Vec<EventType>>,
+    /// Event types by name or by pattern, of which one must match.
+    pub event_types: Option<Vec<EventTypeFilter>>,
     /// Channels, of which a message must have at least one.
     pub channels: Option<Vec<Channel>>,
 }
@@ -17,15 +17,19 @@ impl Subscription {
     /// An endpoint with channels gets only messages that name one of them; an endpoint without
     /// gets messages whatever their channels.
     pub fn matches(&self, event_type: &EventType, channels: &[Channel]) -> bool {
-        let by_type = self
-            .event_types
-            .as_ref()
-            .is_none_or(|types| types.contains(event_type));
-        let by_channel = self
-            .channels
-            .as_ref()
-            .is_none_or(|wanted| wanted.iter().any(|channel| channels.contains(channel)));
-        by_type && by_channel
+        self.matches_event_type(event_type) && self.matches_channels(channels)
+    }
+
+    /// Says whether a message of this event type belongs here, whatever its channels.
+    pub fn matches_event_type(&self, event_type: &EventType) -> bool {
+        let wanted = self.event_types.as_ref();
+        wanted.is_none_or(|all| all.iter().any(|filter| filter.matches(event_type)))
+    }
+
+    /// Says whether a message of these channels belongs here, whatever its event type.
+    pub fn matches_channels(&self, channels: &[Channel]) -> bool {
+        let wanted = self.channels.as_ref();
+        wanted.is_none_or(|all| all.iter().any(|channel| channels.contains(channel)))
     }
 }
 
@@ -36,7 +40,7 @@ mod tests {
     fn subscription(types: &[&str], channels: &[&str]) -> Subscription {
         let event_types: Vec<_> = types
             .iter()
-            .map(|name| EventType::parse(name).expect("valid"))
+            .map(|name| EventTypeFilter::parse(name).expect("valid"))
             .collect();
         let channels: Vec<_> = channels
             .iter()
@@ -57,6 +61,8 @@ mod tests {
             (&[][..], &[][..], true),
             (&["content.published"], &[], true),
             (&["content"], &[], false),
+            (&["shop.**", "content.*"], &["blog"], true),
+            (&["content.*"], &["shop"], false),
             (&[], &["blog", "shop"], true),
             (&[], &["shop"], false),
             (&["content.published"], &["shop"], false),

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{
-    ApplicationKey, EndpointId, EndpointKey, MessageKey, RetrySchedule, ShardId, Subscription,
-    TargetUrl, Tuning, UrlKey,
+    ApplicationKey, Channel, EndpointId, EndpointKey, EventType, EventTypeFilter, MessageKey,
+    RetrySchedule, ShardId, Subscription, TargetUrl, Tuning, UrlKey,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use store::{Application, Endpoint};
 use vault::Vault;
 
 use crate::EngineConfig;
+use crate::patterns::Patterns;
 use crate::sign::Signer;
 
 /// What lanes and senders need to know of an endpoint, as of one version of it.
@@ -109,8 +110,9 @@ pub(crate) struct Routes {
     pub(crate) application: Application,
     pub(crate) version: u64,
     pub(crate) destinations: Vec<Arc<Destination>>,
-    /// Positions in `destinations` of those that asked for a type by name, and of the others.
-    by_type: HashMap<domain::EventType, Vec<usize>>,
+    /// Positions in `destinations` of those that asked for a type by name, by pattern, or not.
+    by_type: HashMap<EventType, Vec<usize>>,
+    by_pattern: Patterns,
     any_type: Vec<usize>,
 }
 
@@ -121,6 +123,7 @@ impl Routes {
             version: stored.version,
             destinations: Vec::with_capacity(stored.endpoints.len()),
             by_type: HashMap::new(),
+            by_pattern: Patterns::default(),
             any_type: Vec::new(),
         };
         for endpoint in &stored.endpoints {
@@ -131,19 +134,22 @@ impl Routes {
             let position = routes.destinations.len();
             match &destination.subscription.event_types {
                 None => routes.any_type.push(position),
-                Some(types) => {
-                    for name in types {
-                        routes
-                            .by_type
-                            .entry(name.clone())
-                            .or_default()
-                            .push(position);
-                    }
-                }
+                Some(filters) => routes.add(filters, position),
             }
             routes.destinations.push(Arc::new(destination));
         }
         routes
+    }
+
+    fn add(&mut self, filters: &[EventTypeFilter], position: usize) {
+        for filter in filters {
+            match filter {
+                EventTypeFilter::Literal(name) => {
+                    self.by_type.entry(name.clone()).or_default().push(position);
+                }
+                EventTypeFilter::Pattern(pattern) => self.by_pattern.insert(pattern, position),
+            }
+        }
     }
 
     /// Returns one destination, if it gets anything at all.
@@ -156,17 +162,18 @@ impl Routes {
     /// Returns the destinations of a message, in the order of their keys.
     pub(crate) fn matching(
         &self,
-        event_type: &domain::EventType,
-        channels: &[domain::Channel],
+        event_type: &EventType,
+        channels: &[Channel],
     ) -> Vec<Arc<Destination>> {
         let named = self.by_type.get(event_type).map_or(&[][..], Vec::as_slice);
         let mut positions: Vec<usize> = named.iter().chain(&self.any_type).copied().collect();
+        self.by_pattern.find(event_type, &mut positions);
         positions.sort_unstable();
         positions.dedup();
         positions
             .into_iter()
             .map(|position| &self.destinations[position])
-            .filter(|destination| destination.subscription.matches(event_type, channels))
+            .filter(|destination| destination.subscription.matches_channels(channels))
             .cloned()
             .collect()
     }

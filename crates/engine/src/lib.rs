@@ -33,6 +33,7 @@ mod memory;
 mod metrics;
 mod operations;
 mod pace;
+mod patterns;
 mod pruner;
 mod publish;
 mod recorder;

@@ -9,6 +9,7 @@ mod lives;
 mod operations;
 mod order;
 mod pace;
+mod patterns;
 mod races;
 mod seeds;
 mod shares;

@@ -26,7 +26,7 @@ pub struct EndpointInput {
     pub description: String,
     /// Whether it gets no messages.
     pub disabled: bool,
-    /// Only messages of these event types.
+    /// Only messages of these event types; `*` stands for one segment, a last `**` for the rest.
     pub event_types: Option<Vec<String>>,
     /// Only messages with one of these channels.
     pub channels: Option<Vec<String>>,
@@ -53,7 +53,7 @@ pub struct EndpointPatch {
     pub description: Option<String>,
     /// Whether it gets no messages.
     pub disabled: Option<bool>,
-    /// Only messages of these event types, or of all.
+    /// Only messages of these event types or patterns, or of all.
     pub event_types: Option<Option<Vec<String>>>,
     /// Only messages with one of these channels, or all.
     pub channels: Option<Option<Vec<String>>>,
@@ -346,7 +346,7 @@ impl Service {
 
 /// The filters of a patch: not given, none, or these.
 type Filters = (
-    Option<Option<Vec<domain::EventType>>>,
+    Option<Option<Vec<domain::EventTypeFilter>>>,
     Option<Option<Vec<domain::Channel>>>,
 );
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use domain::{Channel, EventType, Limits, Uid};
+use domain::{Channel, EventTypeFilter, Limits, Uid};
 
 use crate::error::{Error, FieldError};
 
@@ -91,10 +91,14 @@ impl Fields {
         self.names("channels", given, limits.channels, Channel::parse)
     }
 
-    /// Parses a list of distinct event types.
-    pub(crate) fn event_types(&mut self, given: &[String], limits: &Limits) -> Vec<EventType> {
+    /// Parses a list of distinct event types and patterns of them.
+    pub(crate) fn event_types(
+        &mut self,
+        given: &[String],
+        limits: &Limits,
+    ) -> Vec<EventTypeFilter> {
         let max = limits.event_types_per_endpoint;
-        self.names("eventTypes", given, max, EventType::parse)
+        self.names("eventTypes", given, max, EventTypeFilter::parse)
     }
 
     /// Parses a list of distinct names, in the order given.

@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{ApplicationKey, EventType, MessageId, MessageKey, Timestamp};
+use domain::{ApplicationKey, EventType, EventTypeFilter, MessageId, MessageKey, Timestamp};
 use engine::Listener;
 use signature::{Secret, Signer, SigningKey};
 use store::{
@@ -36,7 +36,7 @@ const OVERLAP: Duration = Duration::from_secs(1);
 /// Which messages, from where on, and how they are signed.
 #[derive(Clone, Debug, Default)]
 pub struct StreamInput {
-    /// Only these event types; `order.*` is every type that begins with `order.`. Empty is all.
+    /// Only these event types or patterns of them, as endpoints have them. Empty is all.
     pub types: Vec<String>,
     /// The last message that was received; goes before `replay_last`.
     pub after: Option<MessageId>,
@@ -69,7 +69,7 @@ pub struct MessageStream {
     caller: Caller,
     application: ApplicationRef,
     key: ApplicationKey,
-    types: Vec<TypePattern>,
+    types: Vec<EventTypeFilter>,
     listener: Listener,
     /// Everything up to here was looked at.
     cursor: MessageKey,
@@ -97,8 +97,8 @@ impl Service {
         let mut fields = Fields::default();
         fields.below(vec!["query".into()]);
         let types = input.types.iter();
-        let types: Vec<TypePattern> = types
-            .filter_map(|text| fields.take(&["types"], TypePattern::parse(text)))
+        let types: Vec<EventTypeFilter> = types
+            .filter_map(|text| fields.take(&["types"], EventTypeFilter::parse(text)))
             .collect();
         if input.replay_last > Self::REPLAY_MAX {
             let msg = format!("must be at most {}", Self::REPLAY_MAX);
@@ -233,7 +233,7 @@ impl MessageStream {
         self.cursor = last.id.key();
         let wanted = |row: &MessageRow| {
             let is_new = !self.sent.contains(row.id.key());
-            let matches = |pattern: &TypePattern| pattern.matches(&row.event_type);
+            let matches = |pattern: &EventTypeFilter| pattern.matches(&row.event_type);
             is_new && (self.types.is_empty() || self.types.iter().any(matches))
         };
         self.found.extend(page.items.into_iter().filter(wanted));
@@ -284,58 +284,9 @@ impl Remembered {
     }
 }
 
-/// An event type, or all that begin alike.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct TypePattern {
-    text: Box<str>,
-    is_prefix: bool,
-}
-
-impl TypePattern {
-    /// Parses `content.published`, `content.*` or `*`.
-    fn parse(text: &str) -> Result<Self, String> {
-        let prefix = match text {
-            "*" => Some(""),
-            text => text.strip_suffix('*').filter(|text| text.ends_with('.')),
-        };
-        let name = prefix.map_or(text, |prefix| prefix.trim_end_matches('.'));
-        if text != "*" {
-            EventType::parse(name).map_err(|error| error.to_string())?;
-        }
-        Ok(Self {
-            text: prefix.unwrap_or(text).into(),
-            is_prefix: prefix.is_some(),
-        })
-    }
-
-    fn matches(&self, event_type: &EventType) -> bool {
-        let given = event_type.as_str();
-        if self.is_prefix {
-            given.starts_with(&*self.text)
-        } else {
-            given == &*self.text
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn patterns_match_a_type_or_all_that_begin_alike() {
-        let matches = |pattern: &str, event_type: &str| {
-            let event_type = EventType::parse(event_type).unwrap();
-            TypePattern::parse(pattern).unwrap().matches(&event_type)
-        };
-
-        assert!(matches("a.b", "a.b") && !matches("a.b", "a.bc") && !matches("a.b", "a.b.c"));
-        assert!(matches("a.*", "a.b.c") && !matches("a.*", "ab") && !matches("a.*", "a"));
-        assert!(matches("*", "anything"));
-        for bad in ["", "a*", "a.*.b", ".*", "a b"] {
-            assert!(TypePattern::parse(bad).is_err(), "{bad:?}");
-        }
-    }
 
     #[test]
     fn what_was_sent_last_is_remembered_and_no_more() {

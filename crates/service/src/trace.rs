@@ -4,7 +4,7 @@
 //! kept nowhere. So each answer says when the endpoint last changed: if that was later than the
 //! message, it may have been otherwise then.
 
-use domain::{EndpointId, EndpointKey, Subscription};
+use domain::{EndpointId, EndpointKey};
 use store::{
     ApplicationRef, AttemptFilter, AttemptRow, Cursor, Endpoint, MessageDestination, MessageRef,
     MessageRow, Order, Page, PageRequest,
@@ -147,20 +147,16 @@ impl Service {
 
 fn why_not(message: &MessageRow, endpoint: &Endpoint) -> TraceVerdict {
     let at = message.id.at();
-    let any_channel = Subscription {
-        channels: None,
-        ..endpoint.subscription.clone()
-    };
     if endpoint.created > at {
         TraceVerdict::CreatedLater
     } else if endpoint.disabled.is_some() {
         TraceVerdict::Disabled
-    } else if !any_channel.matches(&message.event_type, &message.channels) {
-        TraceVerdict::EventType
     } else if !endpoint
         .subscription
-        .matches(&message.event_type, &message.channels)
+        .matches_event_type(&message.event_type)
     {
+        TraceVerdict::EventType
+    } else if !endpoint.subscription.matches_channels(&message.channels) {
         TraceVerdict::Channel
     } else if endpoint.updated > at {
         TraceVerdict::ChangedSince

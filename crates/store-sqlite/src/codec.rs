@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::{
-    ApplicationId, Channel, EndpointId, EndpointKey, EventType, JobId, MessageId, MessageKey,
-    Phases, Tag, Timestamp, Uid,
+    ApplicationId, Channel, EndpointId, EndpointKey, EventType, EventTypeFilter, JobId, MessageId,
+    MessageKey, Phases, Tag, Timestamp, Uid,
 };
 use rusqlite::types::{FromSqlError, ValueRef};
 use rusqlite::{Error, Result, Row};
@@ -81,6 +81,10 @@ pub(crate) fn tag(name: &str) -> Option<Tag> {
 
 pub(crate) fn event_type(name: &str) -> Option<EventType> {
     EventType::parse(name).ok()
+}
+
+pub(crate) fn event_type_filter(text: &str) -> Option<EventTypeFilter> {
+    EventTypeFilter::parse(text).ok()
 }
 
 pub(crate) fn uid(name: &str) -> Option<Uid> {

@@ -52,7 +52,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
         disabled,
         paused: row.get(9)?,
         subscription: Subscription {
-            event_types: names(row, 10, codec::event_type)?,
+            event_types: names(row, 10, codec::event_type_filter)?,
             channels: names(row, 11, codec::channel)?,
         },
         throttle_rate: codec::small_or_none(row, 12)?,
@@ -395,7 +395,7 @@ fn insert_secret(
 
 fn event_types(subscription: &Subscription) -> Option<String> {
     let names = subscription.event_types.as_ref()?;
-    let names = names.iter().map(domain::EventType::as_str);
+    let names = names.iter().map(domain::EventTypeFilter::as_str);
     Some(codec::join(names).unwrap_or_default())
 }
 

@@ -152,6 +152,64 @@ async fn filters_have_items_or_are_null() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn patterns_of_event_types_are_kept_as_given_and_route() {
+    let api = TestApi::new().await;
+    api.acme().await;
+    let body = r#"{"url": "https://example.com/", "uid": "hook",
+        "filterTypes": ["order.*", "blog.**", "*.done", "order.*", "a.b"]}"#;
+
+    let created = api.post(HOOKS, body).await.expect(201);
+
+    let kept = json!(["order.*", "blog.**", "*.done", "a.b"]);
+    assert_eq!(created["eventTypes"], kept);
+    assert_eq!(api.get(HOOK).await.expect(200)["filterTypes"], kept);
+    for event_type in ["order.paid", "order.paid.twice", "blog.a.b", "blog", "a.b"] {
+        let message = format!(r#"{{"eventType": "{event_type}", "payload": "{event_type}"}}"#);
+        api.publish(&message).await;
+    }
+    api.settle().await;
+    let seen = api.network.seen();
+    let mut bodies: Vec<&[u8]> = seen.iter().map(|request| &*request.body).collect();
+    bodies.sort_unstable();
+    let expected: [&[u8]; 3] = [br#""a.b""#, br#""blog.a.b""#, br#""order.paid""#];
+    assert_eq!(bodies, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_pattern_is_refused_where_it_was_given() {
+    let api = TestApi::new().await;
+    api.acme_with_hook().await;
+    let long = format!("*.{}", "a".repeat(255));
+    let deep = ["*"; 11].join(".");
+    let stars = "*.".repeat(10_000) + "a";
+
+    for bad in [
+        "a*",
+        "a.**.b",
+        "***",
+        "*,b",
+        "",
+        r"*.\u0000",
+        &long,
+        &deep,
+        &stars,
+    ] {
+        for field in ["eventTypes", "filterTypes"] {
+            let place = format!("body.{field}.1");
+            let body = format!(r#"{{"url": "https://example.com/", "{field}": ["a.*", "{bad}"]}}"#);
+            api.post(HOOKS, &body).await.expect_faults(&[&place]);
+            api.put(HOOK, &body).await.expect_faults(&[&place]);
+            api.patch(HOOK, &body).await.expect_faults(&[&place]);
+        }
+    }
+    let many = format!(r#"{{"filterTypes": {}}}"#, json!(vec!["*"; 10_000]));
+    api.patch(HOOK, &many)
+        .await
+        .expect_faults(&["body.filterTypes"]);
+    assert!(api.get(HOOK).await.expect(200).get("filterTypes").is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn put_replaces_an_endpoint_and_keeps_its_secret_and_headers() {
     let api = TestApi::new().await;
     api.acme().await;

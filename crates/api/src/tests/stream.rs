@@ -174,7 +174,7 @@ async fn a_stream_can_begin_with_the_newest_messages() {
 async fn a_stream_can_be_held_to_event_types() {
     let api = TestApi::new().await;
     api.acme().await;
-    let mut reader = Reader::open(&api, "?types=order.*,a.b", &[]).await;
+    let mut reader = Reader::open(&api, "?types=order.**,a.b", &[]).await;
 
     for (event_type, payload) in [
         ("a.b", "1"),

@@ -35,6 +35,8 @@ async fn every_endpoint_says_why_it_got_a_message_or_not() {
     api.acme().await;
     endpoint(&api, "all", json!({})).await;
     endpoint(&api, "type", json!({"eventTypes": ["other"]})).await;
+    endpoint(&api, "pattern", json!({"eventTypes": ["b", "a.*"]})).await;
+    endpoint(&api, "wide", json!({"eventTypes": ["b", "**"]})).await;
     endpoint(&api, "channel", json!({"channels": ["news"]})).await;
     endpoint(&api, "off", json!({"disabled": true})).await;
     endpoint(&api, "changed", json!({"eventTypes": ["other"]})).await;
@@ -52,6 +54,8 @@ async fn every_endpoint_says_why_it_got_a_message_or_not() {
     for (uid, verdict, changed) in [
         ("all", "matched", false),
         ("type", "event_type", false),
+        ("pattern", "event_type", false),
+        ("wide", "matched", false),
         ("channel", "channel", false),
         ("off", "disabled", false),
         ("changed", "changed_since", true),
@@ -59,7 +63,7 @@ async fn every_endpoint_says_why_it_got_a_message_or_not() {
     ] {
         let item = of(&trace, uid);
         assert_eq!(item["verdict"], verdict, "{item}");
-        assert_eq!(item["matched"], uid == "all", "{item}");
+        assert_eq!(item["matched"], verdict == "matched", "{item}");
         assert_eq!(item["changedSince"], changed, "{item}");
     }
     assert_eq!(of(&trace, "off")["disabledReason"], "requested");

@@ -36,14 +36,14 @@ const REMEMBERED: usize = 4_096;
 /// Ctrl-C ends it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  posthaste listen 3000 -a shop\n  \
-    posthaste listen http://localhost:3000/hooks -a shop --types 'content.*' --replay-last 5")]
+    posthaste listen http://localhost:3000/hooks -a shop --types 'content.**' --replay-last 5")]
 pub struct ListenArgs {
     /// Where to deliver to: a URL, or a port of this machine
     #[arg(value_name = "URL|PORT")]
     to: String,
     #[command(flatten)]
     app: AppArg,
-    /// Only these event types, separated by commas; `content.*` is all that begin so
+    /// Only these event types, separated by commas; `content.**` is all that begin so
     #[arg(short, long, value_name = "TYPE,…")]
     types: Option<String>,
     /// Begin with so many of the newest messages, at most 1000

@@ -191,7 +191,7 @@ async fn a_wide_message_keeps_its_place() {
     for number in 1..300 {
         let mut new = world.new_endpoint(&format!("https://receiver.example/{number}"));
         new.subscription.event_types = Some(vec![
-            domain::EventType::parse("content.published").expect("valid"),
+            domain::EventTypeFilter::parse("content.published").expect("valid"),
         ]);
         world.create(new).await;
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::{
-    CancelReason, DeliveryState, DisabledReason, EndpointKey, EventType, RetrySchedule,
+    CancelReason, DeliveryState, DisabledReason, EndpointKey, EventTypeFilter, RetrySchedule,
     Subscription, TargetUrl, Tuning, Uid,
 };
 
@@ -29,6 +29,10 @@ fn tuning() -> Tuning {
     }
 }
 
+fn filter(text: &str) -> EventTypeFilter {
+    EventTypeFilter::parse(text).unwrap()
+}
+
 /// Every field, by id, by uid and by key.
 pub async fn an_endpoint_reads_back_as_created(store: &dyn Store) {
     let mut world = World::new(store).await;
@@ -38,7 +42,7 @@ pub async fn an_endpoint_reads_back_as_created(store: &dyn Store) {
         description: "of the blog".into(),
         disabled: Some(DisabledReason::Requested),
         subscription: Subscription {
-            event_types: Some(vec![EventType::parse("a.b").unwrap()]),
+            event_types: Some(vec![filter("a.b"), filter("c.*"), filter("**")]),
             channels: Some(Vec::new()),
         },
         throttle_rate: Some(9),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::{
-    AttemptId, CancelReason, DeliveryState, EndpointKey, EventType, FailReason, JobId, JobKey,
-    MessageId, OrganizationKey, Trigger,
+    AttemptId, CancelReason, DeliveryState, EndpointKey, EventType, EventTypeFilter, FailReason,
+    JobId, JobKey, MessageId, OrganizationKey, Trigger,
 };
 
 use super::world::{channel, key};
@@ -405,7 +405,10 @@ pub async fn a_replay_of_what_is_missing_follows_the_subscription(store: &dyn St
     let mut world = World::new(store).await;
     let blog = world.send(&[]).await;
     let mut new = world.new_endpoint();
-    new.subscription.event_types = Some(vec![EventType::parse("content.published").unwrap()]);
+    new.subscription.event_types = Some(vec![
+        EventTypeFilter::parse("audit.log").unwrap(),
+        EventTypeFilter::parse("content.*").unwrap(),
+    ]);
     let endpoint = store.create_endpoint(new).await.unwrap().into_inner();
     world.reload().await;
     let other = NewMessage {

@@ -180,7 +180,7 @@ pub struct AddArgs {
     /// What it is for
     #[arg(long)]
     pub(super) description: Option<String>,
-    /// Only messages of these event types, separated by commas
+    /// Only messages of these event types, separated by commas; `a.*` and `a.**` are patterns
     #[arg(short, long, value_delimiter = ',', value_name = "TYPE,…")]
     pub(super) types: Option<Vec<String>>,
     /// Only messages with one of these channels, separated by commas
