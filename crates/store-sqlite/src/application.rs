@@ -129,7 +129,7 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewApplication) -> Result<Write<Appl
     let key = connection.last_insert_rowid();
     idempotency::remember_if(connection, idempotency, new.now, &key.to_be_bytes())?;
     let created = load_by_key(connection, key)?;
-    let change = Change::new(new.now, "application.create", created.id);
+    let change = Change::new(new.now, "application.create", &created.id);
     let change = change.within(created.id).to(&created);
     audit::note(tx, new.organization, change)?;
     Ok(Write::Done(created))
@@ -208,7 +208,7 @@ pub(crate) fn update(
             codec::metadata_text(&changed.metadata),
             changed.updated.as_micros(),
         ])?;
-    let noted = Change::new(change.now, "application.update", changed.id);
+    let noted = Change::new(change.now, "application.update", &changed.id);
     let noted = noted.within(changed.id).from(&before).to(&changed);
     audit::note(tx, organization, noted)?;
     Ok(changed)
@@ -228,7 +228,7 @@ pub(crate) fn delete(
         )?
         .execute(params![deleted.key.0, now.as_micros()])?;
     key::delete_of(tx.connection, deleted.key)?;
-    let change = Change::new(now, "application.delete", deleted.id);
+    let change = Change::new(now, "application.delete", &deleted.id);
     let change = change.within(deleted.id).from(&deleted);
     audit::note(tx, organization, change)?;
     Ok(deleted)

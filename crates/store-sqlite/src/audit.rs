@@ -28,7 +28,7 @@ pub(crate) struct Change<'a> {
 }
 
 impl<'a> Change<'a> {
-    pub(crate) fn new(at: Timestamp, action: &'a str, target: impl ToString) -> Self {
+    pub(crate) fn new(at: Timestamp, action: &'a str, target: &impl ToString) -> Self {
         Self {
             at,
             action,

@@ -318,7 +318,7 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewEndpoint) -> Result<Write<Endpoin
     idempotency::remember_if(connection, idempotency, new.now, &key.0.to_be_bytes())?;
     announce(tx, key, Announced::Created, new.now)?;
     let created = live_by_key(connection, key)?;
-    let change = Change::new(new.now, "endpoint.create", created.id).to(&created);
+    let change = Change::new(new.now, "endpoint.create", &created.id).to(&created);
     note(tx, &created, change)?;
     Ok(Write::Done(created))
 }
@@ -447,7 +447,7 @@ pub(crate) fn change(
     }
     write(connection, &changed)?;
     application::raise_version(connection, application)?;
-    let noted = Change::new(change.now, "endpoint.update", changed.id);
+    let noted = Change::new(change.now, "endpoint.update", &changed.id);
     note(tx, &changed, noted.from(&before).to(&changed))?;
     tell(tx, before.disabled, &changed, change)?;
     Ok(changed)
@@ -584,7 +584,7 @@ pub(crate) fn delete(
         .prepare_cached("UPDATE endpoint SET deleted = ?2, version = version + 1 WHERE key = ?1")?
         .execute(params![deleted.key.0, now.as_micros()])?;
     application::raise_version(tx.connection, application)?;
-    let change = Change::new(now, "endpoint.delete", deleted.id).from(&deleted);
+    let change = Change::new(now, "endpoint.delete", &deleted.id).from(&deleted);
     note(tx, &deleted, change)?;
     failing::forget(tx, deleted.key)?;
     announce(tx, deleted.key, Announced::Deleted, now)?;
@@ -638,7 +638,7 @@ pub(crate) fn rotate(
     let effect = [key.to_be_bytes(), number.to_be_bytes()].concat();
     idempotency::remember_if(connection, idempotency, rotation.now, &effect)?;
     let rotated = with_secrets(connection, rotated)?;
-    let change = Change::new(rotation.now, "endpoint.rotate_secret", rotated.id);
+    let change = Change::new(rotation.now, "endpoint.rotate_secret", &rotated.id);
     note(tx, &rotated, change.from(&before).to(&rotated))?;
     Ok(Write::Done(Rotated {
         endpoint: rotated,

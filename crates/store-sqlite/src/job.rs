@@ -144,7 +144,7 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewJob) -> Result<Write<Job>, Fault>
         .execute([key.0])?;
     idempotency::remember_if(connection, idempotency, new.now, &key.0.to_be_bytes())?;
     let created = get(connection, key)?;
-    let noted = Change::new(new.now, "job.create", created.id).to(&created);
+    let noted = Change::new(new.now, "job.create", &created.id).to(&created);
     audit::note(tx, new.organization, noted)?;
     Ok(Write::Done(created))
 }
@@ -232,7 +232,7 @@ pub(crate) fn change(
             .execute([job.key.0])?;
     }
     let changed = get(connection, job.key)?;
-    let noted = Change::new(now, "job.update", changed.id);
+    let noted = Change::new(now, "job.update", &changed.id);
     audit::note(tx, organization, noted.from(&job).to(&changed))?;
     Ok(changed)
 }

@@ -338,7 +338,7 @@ fn note(
         Scope::Admin | Scope::Read | Scope::Publish => "api_key",
     };
     let action = format!("{noun}.{verb}");
-    let mut change = Change::new(now, &action, row.id);
+    let mut change = Change::new(now, &action, &row.id);
     change.application = row.application_id;
     change.before = before.map(Audited::audit_fields);
     change.after = after.map(Audited::audit_fields);
@@ -360,9 +360,9 @@ pub(crate) fn expire_portal_tokens(
     at: Timestamp,
     now: Timestamp,
 ) -> Result<u64, Fault> {
-    note_expiry(tx, application, now)?;
     const ALL: &str = "UPDATE api_key SET expires = min(coalesce(expires, ?2), ?2)
                         WHERE application = ?1 AND scope = 'portal'";
+    note_expiry(tx, application, now)?;
     if sessions.is_empty() {
         let count = tx
             .connection
@@ -386,7 +386,7 @@ fn note_expiry(tx: &Tx<'_>, application: ApplicationKey, now: Timestamp) -> rusq
         .prepare_cached("SELECT id FROM application WHERE key = ?1")?
         .query_row([application.0], |row| row.get(0))?;
     let id = ApplicationId::from_bits(u128::from_be_bytes(id));
-    let change = Change::new(now, "portal_token.expire_all", id);
+    let change = Change::new(now, "portal_token.expire_all", &id);
     audit::note_in(tx, application, change.within(id))
 }
 

@@ -173,7 +173,9 @@ impl Pair {
     async fn new() -> Self {
         let sqlite = SqliteStore::open(Options::memory()).unwrap();
         let stores: [Box<dyn Store>; 2] = [Box::new(Model::new()), Box::new(sqlite)];
-        stores.iter().for_each(|store| store.announce(true));
+        for store in &stores {
+            store.announce(true);
+        }
         let world = World::new(&*stores[0]).await;
         let (application, organization) = (world.application.clone(), world.organization);
         let epoch = world.epoch;

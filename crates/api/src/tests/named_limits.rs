@@ -83,7 +83,7 @@ fn padded(text: &str, bytes: usize) -> String {
     format!("{text}{spaces}")
 }
 
-fn url(more: Value) -> Value {
+fn url(more: &Value) -> Value {
     let mut body = json!({"url": "https://example.com/"});
     for (name, value) in more.as_object().expect("an object") {
         body[name] = value.clone();
@@ -91,11 +91,11 @@ fn url(more: Value) -> Value {
     body
 }
 
-fn event_type(schemas: Value) -> Value {
+fn event_type(schemas: &Value) -> Value {
     json!({"name": "a", "description": "", "schemas": schemas})
 }
 
-fn message(more: Value) -> Value {
+fn message(more: &Value) -> Value {
     let mut body = json!({"eventType": "a", "payload": {}});
     for (name, value) in more.as_object().expect("an object") {
         body[name] = value.clone();
@@ -129,7 +129,7 @@ fn things(limit: &str) -> Option<Case> {
         "endpoints_per_application" => count(
             |all| all.endpoints_per_application = 2,
             ENDPOINT,
-            |_| url(json!({})),
+            |_| url(&json!({})),
         ),
         "jobs_per_application" => count(
             |all| all.jobs_per_application = 1,
@@ -153,8 +153,8 @@ fn bodies(limit: &str) -> Option<Case> {
         "payload_bytes" => size(
             |all| all.payload_bytes = 100,
             MSG,
-            message(json!({"payload": text(98)})).to_string(),
-            message(json!({"payload": text(99)})).to_string(),
+            message(&json!({"payload": text(98)})).to_string(),
+            message(&json!({"payload": text(99)})).to_string(),
         ),
         "body_bytes" => size(
             |all| all.body_bytes = 200 * 1024,
@@ -171,7 +171,7 @@ fn bodies(limit: &str) -> Option<Case> {
         "batch_messages" => case(
             |all| all.batch_messages = 3,
             "/api/v1/app/acme/msg/batch",
-            |n| json!({"messages": vec![message(json!({})); 3 + n]}),
+            |n| json!({"messages": vec![message(&json!({})); 3 + n]}),
         ),
         _ => return None,
     })
@@ -183,12 +183,12 @@ fn parts(limit: &str) -> Option<Case> {
         "channels" => case(
             |all| all.channels = 3,
             MSG,
-            |n| message(json!({"channels": names(3 + n)})),
+            |n| message(&json!({"channels": names(3 + n)})),
         ),
         "tags" => case(
             |all| all.tags = 3,
             MSG,
-            |n| message(json!({"tags": names(3 + n)})),
+            |n| message(&json!({"tags": names(3 + n)})),
         ),
         "name_chars" => case(
             |all| all.name_chars = 5,
@@ -235,7 +235,7 @@ fn endpoints(limit: &str) -> Option<Case> {
         "event_types_per_endpoint" => case(
             |all| all.event_types_per_endpoint = 3,
             ENDPOINT,
-            |n| url(json!({"filterTypes": names(3 + n)})),
+            |n| url(&json!({"filterTypes": names(3 + n)})),
         ),
         "endpoint_headers" => case(
             |all| all.endpoint_headers = 3,
@@ -255,22 +255,22 @@ fn endpoints(limit: &str) -> Option<Case> {
         "retry_attempts" => case(
             |all| all.retry_attempts = 3,
             ENDPOINT,
-            |n| url(json!({"retrySchedule": vec![0; 3 + n]})),
+            |n| url(&json!({"retrySchedule": vec![0; 3 + n]})),
         ),
         "retry_total" => case(
             |all| all.retry_total = std::time::Duration::from_hours(1),
             ENDPOINT,
-            |n| url(json!({"retrySchedule": [0, 3_600 + n]})),
+            |n| url(&json!({"retrySchedule": [0, 3_600 + n]})),
         ),
         "endpoint_timeout" => case(
             |all| all.endpoint_timeout = std::time::Duration::from_secs(30),
             ENDPOINT,
-            |n| url(json!({"timeoutSeconds": 30 + n})),
+            |n| url(&json!({"timeoutSeconds": 30 + n})),
         ),
         "endpoint_concurrency" => case(
             |all| all.endpoint_concurrency = 10,
             ENDPOINT,
-            |n| url(json!({"maxConcurrency": 10 + n})),
+            |n| url(&json!({"maxConcurrency": 10 + n})),
         ),
         _ => return None,
     })
@@ -282,25 +282,25 @@ fn schemas(limit: &str) -> Option<Case> {
             |all| all.schema_bytes = 100,
             TYPES,
             // `{"1":{"title":"…"}}` around the text.
-            |n| event_type(json!({"1": {"title": "x".repeat(82 + n)}})),
+            |n| event_type(&json!({"1": {"title": "x".repeat(82 + n)}})),
         ),
         "schema_versions" => case(
             |all| all.schema_versions = 3,
             TYPES,
             |n| {
                 let versions = names(3 + n).into_iter().map(|name| (name, json!({})));
-                event_type(versions.collect())
+                event_type(&versions.collect::<Value>())
             },
         ),
         "schema_nodes" => case(
             |all| all.schema_nodes = 3,
             TYPES,
-            |n| event_type(json!({"1": {"allOf": vec![json!({}); 2 + n]}})),
+            |n| event_type(&json!({"1": {"allOf": vec![json!({}); 2 + n]}})),
         ),
         "schema_patterns" => case(
             |all| all.schema_patterns = 3,
             TYPES,
-            |n| event_type(json!({"1": {"patternProperties": patterns(3 + n)}})),
+            |n| event_type(&json!({"1": {"patternProperties": patterns(3 + n)}})),
         ),
         _ => return None,
     })
@@ -425,9 +425,9 @@ async fn names_have_so_many_characters() {
     ] {
         let with = |n: usize| {
             let mut given = match body {
-                "message" => message(json!({})),
+                "message" => message(&json!({})),
                 "app" => json!({"name": "x"}),
-                "endpoint" => url(json!({})),
+                "endpoint" => url(&json!({})),
                 _ => json!({"name": "a", "description": ""}),
             };
             let is_list = matches!(field, "channels" | "tags");
