@@ -142,6 +142,10 @@ fn applies(status: u16, operation: &Operation, is_read: bool) -> bool {
         // The repeat of a request whose effect was deleted since names nothing any more.
         404 => takes(|parameter| !matches!(parameter, Parameter::Query { .. })),
         409 | 413 | 507 => !is_read,
+        508 => {
+            let id = operation.operation_id.as_deref().unwrap_or_default();
+            id == "v1.message.create" || id == "v1.message.create-batch"
+        }
         415 => operation.request_body.is_some(),
         422 => {
             // A path that cannot be read names nothing: it is 404.

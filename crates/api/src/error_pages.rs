@@ -48,6 +48,7 @@ pages!(
     "idempotency_key_reused",
     "insufficient_permissions",
     "limit_reached",
+    "loop_detected",
     "malformed_json",
     "malformed_request",
     "method_not_allowed",

@@ -62,11 +62,13 @@ pub enum Code {
     TooManyConnections,
     /// The disk is full.
     DiskFull,
+    /// The message has come round too often.
+    LoopDetected,
 }
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::MalformedRequest,
         Self::MalformedJson,
         Self::AuthenticationFailed,
@@ -94,6 +96,7 @@ impl Code {
         Self::TimedOut,
         Self::TooManyConnections,
         Self::DiskFull,
+        Self::LoopDetected,
     ];
 
     /// Returns the slug. It is never changed: clients branch on it.
@@ -126,6 +129,7 @@ impl Code {
             Self::TimedOut => "timed_out",
             Self::TooManyConnections => "too_many_connections",
             Self::DiskFull => "disk_full",
+            Self::LoopDetected => "loop_detected",
         }
     }
 
@@ -157,6 +161,7 @@ impl Code {
             | Self::TimedOut
             | Self::TooManyConnections => StatusCode::SERVICE_UNAVAILABLE,
             Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
+            Self::LoopDetected => StatusCode::LOOP_DETECTED,
         }
     }
 
@@ -190,6 +195,7 @@ impl Code {
             Self::TimedOut => "The server did not answer in time.",
             Self::TooManyConnections => "There are too many connections.",
             Self::DiskFull => "The server's disk is full; nothing was stored.",
+            Self::LoopDetected => "The message has come round too often; nothing was stored.",
         }
     }
 

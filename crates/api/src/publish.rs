@@ -183,6 +183,7 @@ async fn create(
     Query(query): Query<CreateQuery>,
     body: Body<MessageIn<'static>, PublishBytes>,
 ) -> Result<Accepted<MessageOut>, ApiError> {
+    body.check_hops()?;
     let mut message: MessageIn<'_> = body.parse()?;
     let create_application = message.application.take().map(Into::into);
     let message = message.into_input();
@@ -213,6 +214,7 @@ async fn create_batch(
     Path(path): Path<AppPath>,
     body: Body<BatchIn<'static>, BatchBytes>,
 ) -> Result<Accepted<BatchOut>, ApiError> {
+    body.check_hops()?;
     let mut batch: BatchIn<'_> = body.parse()?;
     let range = 1..=service.limits().batch_messages;
     if !range.contains(&batch.messages.len()) {

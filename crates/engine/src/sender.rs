@@ -24,6 +24,9 @@ use crate::shared::Shared;
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+/// How many deliveries a message is the effect of, this one included. Who publishes because of a
+/// delivery passes it on, one higher; a publish with too many is refused.
+const WEBHOOK_HOPS: HeaderName = HeaderName::from_static("webhook-hops");
 /// The names under which the standard's headers were known before there was one.
 const SVIX: [HeaderName; 3] = [
     HeaderName::from_static("svix-id"),
@@ -171,7 +174,7 @@ fn request(
     let id = envelope.id.to_string();
     let signature = signer.sign(&id, at, &envelope.body);
     let value = |text: String| HeaderValue::try_from(text).map_err(|error| error.to_string());
-    let mut headers = HeaderMap::with_capacity(8 + destination.headers.len());
+    let mut headers = HeaderMap::with_capacity(9 + destination.headers.len());
     headers.insert(
         CONTENT_TYPE,
         match &envelope.content_type {
@@ -187,6 +190,7 @@ fn request(
     headers.insert(WEBHOOK_ID, value(id)?);
     headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(at.as_unix_seconds()));
     headers.insert(WEBHOOK_SIGNATURE, value(signature)?);
+    headers.insert(WEBHOOK_HOPS, HeaderValue::from_static("1"));
     if destination.tuning.svix_headers {
         for (old, name) in SVIX
             .into_iter()
