@@ -29,7 +29,7 @@ impl Tunnels {
     }
 
     pub(crate) fn proxy(&self, user_info: &str) -> Option<Proxy> {
-        proxy(&self.receiver, user_info)
+        Some(proxy(&self.receiver, user_info))
     }
 }
 
@@ -45,8 +45,8 @@ async fn tunnel(mut peer: Peer, heads: Arc<Mutex<Vec<String>>>) {
     let _ = tokio::io::copy_bidirectional(&mut peer.stream, &mut onward).await;
 }
 
-fn proxy(at: &Receiver, user_info: &str) -> Option<Proxy> {
-    Some(Proxy::parse(&format!("http://{user_info}{}", at.address)).unwrap())
+fn proxy(at: &Receiver, user_info: &str) -> Proxy {
+    Proxy::parse(&format!("http://{user_info}{}", at.address)).unwrap()
 }
 
 fn through(proxy: Option<Proxy>) -> Client {
@@ -159,7 +159,7 @@ async fn a_proxy_that_fails_is_named_and_not_taken_for_the_destination() {
         (&[b'x'; 9_000], "at too great a length"),
     ] {
         let broken = Receiver::answering_once(answer).await;
-        let client = through(proxy(&broken, "me:secret@"));
+        let client = through(Some(proxy(&broken, "me:secret@")));
 
         let error = post(&client, &receiver.url()).await.unwrap_err();
 
