@@ -21,7 +21,6 @@ mod endpoints;
 mod envelope;
 mod error;
 mod error_docs;
-mod error_pages;
 mod event_types;
 mod examples;
 mod extract;
@@ -54,18 +53,23 @@ pub use openapi::openapi_json;
 pub use problem::Code;
 pub use serve::{Certificates, Deadlines, HeadLimits, InvalidCertificate, ServeLimits, serve};
 
-/// Makes the router of the API: everything under `/api/v1`, health, metrics and error pages.
+/// Makes the router of the API: everything under `/api/v1`, health and metrics, and `pages` beside it.
 ///
 /// `metrics` is called for each `GET /metrics`.
-pub fn router(service: Service, metrics: Metrics) -> Router {
+pub fn router(service: Service, metrics: Metrics, pages: Router) -> Router {
     let (api, description) = openapi::described();
     let router = api
         .merge(public_keys::routes())
         .with_state(service)
         .merge(health::metrics(metrics))
-        .merge(error_pages::routes())
+        .merge(pages)
         .merge(openapi::routes(openapi::text(&description)));
     enveloped(router)
+}
+
+/// Answers that something does not exist, as the API does.
+pub fn not_found() -> axum::response::Response {
+    axum::response::IntoResponse::into_response(error::ApiError::of(Code::NotFound))
 }
 
 /// Adds what every answer has, those to unknown paths and methods included.

@@ -181,7 +181,9 @@ async fn serve(
     let shutdown = CancellationToken::new();
     let timeout = config.server.shutdown_timeout.0;
     let limits = serve_limits(config);
-    let router = api::router(service.clone(), Arc::new(move || render(&engine, &metrics)));
+    let pages = web::docs(&api::openapi_json(), api::not_found);
+    let metrics = Arc::new(move || render(&engine, &metrics));
+    let router = api::router(service.clone(), metrics, pages);
     let address = listener
         .local_addr()
         .context("could not read the listening address")?;

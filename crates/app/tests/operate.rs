@@ -316,3 +316,16 @@ async fn the_committed_description_of_the_api_is_the_programs() {
     let committed = std::fs::read_to_string(committed).unwrap();
     assert!(printed == committed, "run `cargo xtask openapi`");
 }
+
+#[tokio::test]
+async fn the_page_that_an_error_points_at_is_served() {
+    let server = Launch::new(env!("CARGO_BIN_EXE_posthaste")).start().await;
+
+    let error = server.api.get("/nowhere").await.expect(404);
+    let page = server.api.get(error["type"].as_str().unwrap()).await;
+
+    assert_eq!(page.status, 200);
+    assert!(page.text().starts_with("# unknown_route (404)"));
+    let unknown = server.api.get("/docs/errors/nothing").await.expect(404);
+    assert_eq!(unknown["code"], "not_found");
+}

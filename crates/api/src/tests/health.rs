@@ -39,17 +39,3 @@ async fn a_server_that_shuts_down_is_alive_and_not_ready() {
         .expect_problem(503, "shutting_down");
     ask(&api, Method::GET, "/livez").await.expect(204);
 }
-
-#[tokio::test(start_paused = true)]
-async fn the_page_that_an_error_points_at_is_served() {
-    let api = TestApi::new().await;
-
-    let error = ask(&api, Method::GET, "/nowhere").await.json();
-    let page = ask(&api, Method::GET, error["type"].as_str().unwrap()).await;
-
-    assert_eq!(page.status, 200);
-    assert_eq!(page.headers["content-type"], "text/plain; charset=utf-8");
-    assert!(page.bytes.starts_with(b"# unknown_route (404)"));
-    let unknown = ask(&api, Method::GET, "/docs/errors/nothing").await;
-    unknown.expect_problem(404, "not_found");
-}
