@@ -17,11 +17,15 @@ fn main() {
     for path in pages {
         let name = path.strip_prefix(&docs).expect("it lies below");
         let name = name.with_extension("");
-        writeln!(table, "    ({:?}, include_str!({path:?})),", name.display().to_string())
+        let (name, path) = (name.display().to_string(), path.display().to_string());
+        writeln!(table, "    ({name:?}, include_str!({path:?})),")
             .expect("a string takes everything");
     }
     table.push_str("]\n");
-    #[allow(clippy::disallowed_methods, reason = "how cargo tells a build script where to write")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "how cargo tells a build script where to write"
+    )]
     let out = env::var_os("OUT_DIR").expect("cargo sets it");
     fs::write(Path::new(&out).join("pages.rs"), table).expect("cargo's folder can be written");
 }

@@ -53,7 +53,8 @@ pub use openapi::openapi_json;
 pub use problem::Code;
 pub use serve::{Certificates, Deadlines, HeadLimits, InvalidCertificate, ServeLimits, serve};
 
-/// Makes the router of the API: everything under `/api/v1`, health and metrics, and `pages` beside it.
+/// Makes the router of the API: everything under `/api/v1`, health and metrics, with `pages` beside
+/// them.
 ///
 /// `metrics` is called for each `GET /metrics`.
 pub fn router(service: Service, metrics: Metrics, pages: Router) -> Router {

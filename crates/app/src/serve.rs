@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 use service::Service;
 use store::Store;
 use store_sqlite::SqliteStore;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use vault::Vault;
 
@@ -180,44 +180,32 @@ async fn serve(
 
     let shutdown = CancellationToken::new();
     let timeout = config.server.shutdown_timeout.0;
-    let limits = serve_limits(config);
-    let pages = web::docs(&api::openapi_json(), api::not_found);
-    let metrics = Arc::new(move || render(&engine, &metrics));
-    let router = api::router(service.clone(), metrics, pages);
+    let router = router(engine, service.clone(), metrics);
     let address = listener
         .local_addr()
-        .context("could not read the listening address")?;
+        .context("could not read the address")?;
     let server = tokio::spawn(api::serve(
         listener,
         router,
-        limits,
+        serve_limits(config),
         certificates.clone(),
         shutdown.clone(),
     ));
     if let Some(certificates) = certificates {
-        let interval = config.server.tls_reload_interval.0;
-        let hangup = signal(SignalKind::hangup()).context("could not listen for signals")?;
-        tokio::spawn(crate::tls::watch(
-            certificates,
-            interval,
-            hangup,
-            shutdown.clone(),
-        ));
+        reload(certificates, config, &shutdown)?;
     }
     let upkeep = tokio::spawn(crate::upkeep::run(
         service.clone(),
         config.retention.audit.0,
         shutdown.clone(),
     ));
-    let scheme = config.server.scheme();
-    say(&format!("posthaste listens on {scheme}://{address}"))?;
+    say(&format!(
+        "posthaste listens on {}://{address}",
+        config.server.scheme()
+    ))?;
 
-    let mut terminate = signal(SignalKind::terminate()).context("could not listen for signals")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("could not listen for signals")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let mut stop_asked = StopAsked::new()?;
+    stop_asked.wait().await;
     tracing::info!("Stopping: nothing new is accepted, what is in flight may end");
     service.begin_shutdown();
     shutdown.cancel();
@@ -231,8 +219,7 @@ async fn serve(
     let left = tokio::select! {
         left = orderly => left,
         // A second signal: whoever sends it does not want to wait.
-        _ = terminate.recv() => stop.stop(Duration::ZERO).await,
-        _ = interrupt.recv() => stop.stop(Duration::ZERO).await,
+        () = stop_asked.wait() => stop.stop(Duration::ZERO).await,
     };
     // It ends by itself, unless the store hangs.
     let _ = tokio::time::timeout(Duration::from_secs(1), upkeep).await;
@@ -241,6 +228,43 @@ async fn serve(
         let _ = delivery_thread.join();
     }
     Ok(left)
+}
+
+/// The signals that ask the process to end.
+struct StopAsked {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopAsked {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("could not listen for signals");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Returns at the next of them.
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Follows the certificate's files until the shutdown.
+fn reload(
+    certificates: Arc<api::Certificates>,
+    config: &Config,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let interval = config.server.tls_reload_interval.0;
+    let hangup = signal(SignalKind::hangup()).context("could not listen for signals")?;
+    let watch = crate::tls::watch(certificates, interval, hangup, shutdown.clone());
+    tokio::spawn(watch);
+    Ok(())
 }
 
 fn serve_limits(config: &Config) -> api::ServeLimits {
@@ -264,6 +288,13 @@ fn serve_limits(config: &Config) -> api::ServeLimits {
         },
         ..default
     }
+}
+
+/// The API, with the documentation's pages beside it.
+fn router(engine: Engine, service: Service, metrics: Arc<Mutex<Registry>>) -> axum::Router {
+    let pages = web::docs(&api::openapi_json(), api::not_found);
+    let metrics = Arc::new(move || render(&engine, &metrics));
+    api::router(service, metrics, pages)
 }
 
 /// Writes the metrics in Prometheus' text form.

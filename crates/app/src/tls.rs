@@ -37,7 +37,7 @@ pub(crate) async fn watch(
             Ok(false) => {}
             Ok(true) => tracing::info!("A new certificate is in use"),
             Err(error) => {
-                tracing::error!(%error, "The new certificate cannot be used; the earlier one stays");
+                tracing::error!(%error, "The new certificate is no use; the earlier one stays");
             }
         }
     }

@@ -21,7 +21,7 @@ use testkit::{Launch, Receiver, TestServer, eventually, external, finish};
 const SERVER: &str = "127.0.0.1:8411";
 const RECEIVER: &str = "127.0.0.1:8412";
 /// How long a page may take; compiling for the first time is the longest.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 /// Stands between the outputs of two blocks.
 const MARK: &str = "----8<---- ";
 

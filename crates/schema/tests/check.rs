@@ -129,7 +129,10 @@ fn a_schema_that_refers_to_itself_for_ever_ends() {
     for document in [
         json!({"$ref": "#"}),
         json!({"allOf": [{"$ref": "#"}]}),
-        json!({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}),
+        json!({
+            "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}},
+            "$ref": "#/$defs/a",
+        }),
         json!({"$dynamicAnchor": "a", "$dynamicRef": "#a"}),
     ] {
         let found = mismatches(&document, &json!({}));

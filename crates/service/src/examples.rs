@@ -144,7 +144,8 @@ mod tests {
             ),
             (
                 r#"{"1": {"required": ["a"], "properties":
-                    {"a": {"enum": ["x"]}, "b": {"items": {"default": 1}}, "c": {"type": "null"}}}}"#,
+                    {"a": {"enum": ["x"]}, "b": {"items": {"default": 1}},
+                     "c": {"type": "null"}}}}"#,
                 Some(r#"{"a":"x","b":[1]}"#),
             ),
             (

@@ -140,7 +140,8 @@ impl Service {
         Ok(keys)
     }
 
-    /// Puts a new secret first, and returns it; with a known idempotency key, that of the first time.
+    /// Puts a new secret first, and returns it; with a known idempotency key, that of the first
+    /// time.
     pub async fn rotate_secret(
         &self,
         caller: Caller,

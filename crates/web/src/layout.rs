@@ -5,8 +5,8 @@ use http::header;
 use maud::{DOCTYPE, Markup, html};
 
 /// Nothing but our own style, script and pictures; no frames, no forms, no other origin.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
-     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
+     img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// A page for people.
 pub(crate) struct Page {

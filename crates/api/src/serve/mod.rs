@@ -177,13 +177,17 @@ pub async fn serve(
     }
 
     drop(listener);
+    drain(&connections, &stopping, limits.drain).await;
+    Ok(())
+}
+
+/// Waits for the requests in flight, and drops those that take longer than `limit`.
+async fn drain(connections: &TaskTracker, stopping: &Shutdown, limit: Duration) {
     connections.close();
     let left = connections.len();
     info!(connections = left, "Accepting has stopped");
-    if tokio::time::timeout(limits.drain, connections.wait())
-        .await
-        .is_err()
-    {
+    let ended = tokio::time::timeout(limit, connections.wait()).await;
+    if ended.is_err() {
         let left = connections.len();
         warn!(
             connections = left,
@@ -192,7 +196,6 @@ pub async fn serve(
         stopping.abandon.cancel();
         connections.wait().await;
     }
-    Ok(())
 }
 
 /// Waits after an error that would come again at once, such as running out of files.

@@ -155,7 +155,10 @@ impl AuditStore for LateStore {
 
 /// Hands methods to the store in memory.
 macro_rules! late {
-    ($trait:ident $({ $($also:item)* })?: $($kind:ident $method:ident($($argument:ident: $type:ty),*) -> $answer:ty;)+) => {
+    (
+        $trait:ident $({ $($also:item)* })?:
+        $($kind:ident $method:ident($($argument:ident: $type:ty),*) -> $answer:ty;)+
+    ) => {
         #[async_trait]
         impl $trait for LateStore {
             $($($also)*)?

@@ -25,7 +25,8 @@ pub(super) fn reference(description: &str) -> Markup {
     html! {
         h1 { "API reference" }
         p {
-            "Everything lies below " code { "/api/v1" } ", takes and answers JSON, and wants a key: "
+            "Everything lies below " code { "/api/v1" }
+            ", takes and answers JSON, and wants a key: "
             code { "authorization: Bearer $POSTHASTE_TOKEN" } ". Errors have "
             a href="/docs/reference/errors" { "one shape" } ". The same as a file: "
             a href="/api/v1/openapi.json" { "OpenAPI 3.1" } "."
@@ -96,7 +97,10 @@ impl Operation<'_> {
                     tbody {
                         @for parameter in parameters {
                             tr {
-                                td { code { (text(&parameter["name"])) } (required(&parameter["required"])) }
+                                td {
+                                    code { (text(&parameter["name"])) }
+                                    (required(&parameter["required"]))
+                                }
                                 td { (text(&parameter["in"])) }
                                 td { (kind(&parameter["schema"])) }
                                 td { (text(&parameter["description"])) }
@@ -123,8 +127,9 @@ impl Operation<'_> {
     fn answers(&self) -> Markup {
         let empty = Map::new();
         let answers = self.about["responses"].as_object().unwrap_or(&empty);
-        let (good, bad): (Vec<_>, Vec<_>) =
-            answers.iter().partition(|(status, _)| status.starts_with('2'));
+        let (good, bad): (Vec<_>, Vec<_>) = answers
+            .iter()
+            .partition(|(status, _)| status.starts_with('2'));
         html! {
             h4 { "Answers" }
             ul.answers {
@@ -168,7 +173,9 @@ impl Operation<'_> {
 /// `/app/{app_id}` as `/app/$APP`: what the reader fills in is a variable of the shell.
 fn shell_path(path: &str) -> String {
     let parts = path.split('/').map(|part| {
-        let name = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
+        let name = part
+            .strip_prefix('{')
+            .and_then(|part| part.strip_suffix('}'));
         name.map_or_else(
             || part.to_owned(),
             |name| format!("${}", name.trim_end_matches("_id").to_uppercase()),
@@ -242,11 +249,16 @@ fn kind(schema: &Value) -> Markup {
         Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
         _ => vec!["any"],
     };
-    let name = types.into_iter().find(|name| *name != "null").unwrap_or("null");
+    let name = types
+        .into_iter()
+        .find(|name| *name != "null")
+        .unwrap_or("null");
     if name == "array" {
         return html! { "list of " (kind(&schema["items"])) };
     }
-    let format = schema["format"].as_str().filter(|format| format.starts_with("date"));
+    let format = schema["format"]
+        .as_str()
+        .filter(|format| format.starts_with("date"));
     html! { (name) @if let Some(format) = format { " (" (format) ")" } }
 }
 
@@ -268,7 +280,9 @@ fn sample(api: &Value, schema: &Value, depth: usize) -> Value {
     if let Some(first) = schema["enum"].get(0) {
         return first.clone();
     }
-    let kind = schema["type"].as_str().or_else(|| schema["type"][0].as_str());
+    let kind = schema["type"]
+        .as_str()
+        .or_else(|| schema["type"][0].as_str());
     match kind {
         Some("string") => json!("…"),
         Some("integer" | "number") => json!(1),

@@ -86,7 +86,9 @@ fn served<'a>(page: &str, link: &str) -> CowStr<'a> {
     }
     let (path, anchor) = link
         .split_once('#')
-        .map_or((link, String::new()), |(path, anchor)| (path, format!("#{anchor}")));
+        .map_or((link, String::new()), |(path, anchor)| {
+            (path, format!("#{anchor}"))
+        });
     let mut parts: Vec<&str> = page.split('/').collect();
     parts.pop();
     for part in path.split('/') {

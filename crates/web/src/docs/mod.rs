@@ -35,9 +35,18 @@ pub fn routes(description: &str, missing: fn() -> Response) -> Router {
         .route("/docs", get(index))
         .route("/docs/", get(index))
         .route("/docs/api", get(api))
-        .route("/docs/assets/style.css", get(asset("text/css; charset=utf-8", STYLE)))
-        .route("/docs/assets/docs.js", get(asset("text/javascript; charset=utf-8", SCRIPT)))
-        .route("/docs/{*name}", get(move |name, request| document(name, request, missing)))
+        .route(
+            "/docs/assets/style.css",
+            get(asset("text/css; charset=utf-8", STYLE)),
+        )
+        .route(
+            "/docs/assets/docs.js",
+            get(asset("text/javascript; charset=utf-8", SCRIPT)),
+        )
+        .route(
+            "/docs/{*name}",
+            get(move |name, request| document(name, request, missing)),
+        )
 }
 
 fn asset(
@@ -127,10 +136,11 @@ fn rendered(document: &Document) -> Page {
 }
 
 fn wants_html(request: &HeaderMap) -> bool {
-    request
-        .get_all(header::ACCEPT)
-        .iter()
-        .any(|value| value.to_str().is_ok_and(|value| value.contains("text/html")))
+    request.get_all(header::ACCEPT).iter().any(|value| {
+        value
+            .to_str()
+            .is_ok_and(|value| value.contains("text/html"))
+    })
 }
 
 fn no_page() -> Response {

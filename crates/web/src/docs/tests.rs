@@ -42,7 +42,11 @@ fn missing() -> Response {
 
 /// Every link of a page, and every style and script.
 fn links(page: &str) -> Vec<&str> {
-    let values = |name| page.split(name).skip(1).filter_map(|rest| rest.split('"').next());
+    let values = |name| {
+        page.split(name)
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+    };
     values("href=\"").chain(values("src=\"")).collect()
 }
 
@@ -79,10 +83,17 @@ async fn every_page_is_served_and_every_link_leads_somewhere() {
 async fn a_page_loads_nothing_from_elsewhere() {
     for path in ["/docs", "/docs/api", "/docs/guides/send"] {
         let got = fetch(path, BROWSER).await;
-        let policy = got.headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+        let policy = got.headers[header::CONTENT_SECURITY_POLICY]
+            .to_str()
+            .unwrap();
         assert!(policy.starts_with("default-src 'none'"), "{path}: {policy}");
         assert!(!policy.contains("unsafe"), "{path}: {policy}");
-        let foreign = ["<script>", "style=\"", "src=\"http", "stylesheet\" href=\"http"];
+        let foreign = [
+            "<script>",
+            "style=\"",
+            "src=\"http",
+            "stylesheet\" href=\"http",
+        ];
         for part in foreign {
             assert!(!got.text.contains(part), "{path} has {part}");
         }
@@ -96,11 +107,17 @@ async fn whoever_does_not_ask_for_html_gets_the_markdown() {
         ("/docs/errors/not_found.md", BROWSER),
     ] {
         let got = fetch(path, accept).await;
-        assert_eq!(got.headers[header::CONTENT_TYPE], "text/plain; charset=utf-8");
+        assert_eq!(
+            got.headers[header::CONTENT_TYPE],
+            "text/plain; charset=utf-8"
+        );
         assert!(got.text.starts_with("# not_found (404)\n"), "{}", got.text);
     }
     let page = fetch("/docs/errors/not_found", BROWSER).await;
-    assert!(page.text.contains("<h1 id=\"not_found-404\">not_found (404)</h1>"));
+    assert!(
+        page.text
+            .contains("<h1 id=\"not_found-404\">not_found (404)</h1>")
+    );
 }
 
 #[tokio::test]
@@ -112,7 +129,10 @@ async fn the_reference_shows_every_call_with_an_example() {
     for methods in description["paths"].as_object().unwrap().values() {
         for about in methods.as_object().unwrap().values() {
             let id = about["operationId"].as_str().unwrap();
-            assert!(got.text.contains(&format!("id=\"{id}\"")), "{id} is left out");
+            assert!(
+                got.text.contains(&format!("id=\"{id}\"")),
+                "{id} is left out"
+            );
             calls += 1;
         }
     }
@@ -122,7 +142,11 @@ async fn the_reference_shows_every_call_with_an_example() {
 
 #[tokio::test]
 async fn an_unknown_page_is_404_and_nothing_outside_is_reachable() {
-    for path in ["/docs/nothing", "/docs/../Cargo.toml", "/docs/errors/..%2F..%2FCargo"] {
+    for path in [
+        "/docs/nothing",
+        "/docs/../Cargo.toml",
+        "/docs/errors/..%2F..%2FCargo",
+    ] {
         let got = fetch(path, BROWSER).await;
         assert_eq!(got.status, StatusCode::NOT_FOUND, "{path}");
         assert!(got.text.starts_with("<!DOCTYPE html>"), "{path}");
@@ -138,5 +162,8 @@ fn html_in_a_page_is_shown_as_text() {
         text: "# T\n\n<script>alert(1)</script> and <b>bold</b>\n",
     };
     let page = markdown::render(&document).into_string();
-    assert!(!page.contains("<script>") && !page.contains("<b>"), "{page}");
+    assert!(
+        !page.contains("<script>") && !page.contains("<b>"),
+        "{page}"
+    );
 }
