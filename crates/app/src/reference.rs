@@ -160,12 +160,11 @@ mod tests {
         for c in line.chars() {
             match (quote, c) {
                 (Some(open), c) if c == open => quote = None,
-                (Some(_), c) => word.push(c),
                 (None, '\'' | '"') => quote = Some(c),
                 (None, '|' | '<' | '>' | '#' | '&') => break,
                 (None, ' ') if word.is_empty() => {}
                 (None, ' ') => words.push(std::mem::take(&mut word)),
-                (None, c) => word.push(c),
+                (_, c) => word.push(c),
             }
         }
         words.extend((!word.is_empty()).then_some(word));

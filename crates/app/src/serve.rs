@@ -171,6 +171,7 @@ async fn serve(
         metrics,
     } = parts;
     let stop = loops.stop();
+    let timeout = config.server.shutdown_timeout.0;
     let (intake, delivery) = loops.split();
     let intake = tokio::spawn(intake);
     let delivery_thread = std::thread::Builder::new()
@@ -179,11 +180,8 @@ async fn serve(
         .context("could not start the delivery thread")?;
 
     let shutdown = CancellationToken::new();
-    let timeout = config.server.shutdown_timeout.0;
     let router = router(engine, service.clone(), metrics);
-    let address = listener
-        .local_addr()
-        .context("could not read the address")?;
+    let address = listener.local_addr().context("no address")?;
     let server = tokio::spawn(api::serve(
         listener,
         router,
@@ -191,9 +189,7 @@ async fn serve(
         certificates.clone(),
         shutdown.clone(),
     ));
-    if let Some(certificates) = certificates {
-        reload(certificates, config, &shutdown)?;
-    }
+    reload(certificates, config, &shutdown)?;
     let upkeep = tokio::spawn(crate::upkeep::run(
         service.clone(),
         config.retention.audit.0,
@@ -254,12 +250,15 @@ impl StopAsked {
     }
 }
 
-/// Follows the certificate's files until the shutdown.
+/// Follows the certificate's files, if there is one, until the shutdown.
 fn reload(
-    certificates: Arc<api::Certificates>,
+    certificates: Option<Arc<api::Certificates>>,
     config: &Config,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
+    let Some(certificates) = certificates else {
+        return Ok(());
+    };
     let interval = config.server.tls_reload_interval.0;
     let hangup = signal(SignalKind::hangup()).context("could not listen for signals")?;
     let watch = crate::tls::watch(certificates, interval, hangup, shutdown.clone());

@@ -8,7 +8,7 @@ use posthaste_fuzz::run;
 use super::harness::{Reply, TestApi};
 
 /// Runs a target whose inputs become requests, on a runtime of its own.
-fn requests(target: &str, request: impl AsyncFn(&TestApi, &[u8])) {
+fn requests(target: &str, request: &impl AsyncFn(&TestApi, &[u8])) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -45,7 +45,7 @@ fn envelopes() {
         "/api/v1/app/acme/msg/batch",
         "/api/v1/event-type",
     ];
-    requests("envelope", async |api, input| {
+    requests("envelope", &async |api, input| {
         for path in PATHS {
             check(&api.call(Method::POST, path, &[], input.to_vec()).await);
         }
@@ -61,7 +61,7 @@ fn queries_and_iterators() {
         "/api/v1/app/acme/attempt/endpoint/hook",
         "/api/v1/event-type",
     ];
-    requests("query", async |api, input| {
+    requests("query", &async |api, input| {
         // What is no part of a URL never comes as far as this.
         let allowed = |byte: &u8| byte.is_ascii_graphic() && !b"#<>\"`{}\\^|".contains(byte);
         let query: Vec<u8> = input.iter().copied().filter(allowed).take(4096).collect();
@@ -80,7 +80,7 @@ fn headers() {
         "content-encoding",
         "idempotency-key",
     ];
-    requests("header", async |api, input| {
+    requests("header", &async |api, input| {
         // What is no header never comes as far as this.
         let Ok(value) = HeaderValue::from_bytes(input) else {
             return;

@@ -1,4 +1,8 @@
 //! Every named limit: what is at it passes, what is one above it is refused.
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "bodies are made where they are used"
+)]
 
 use domain::Limits;
 use serde_json::{Value, json};

@@ -156,7 +156,8 @@ impl Operation<'_> {
         let mut example = format!("curl -sS \"$POSTHASTE_URL{}\"", shell_path(self.path));
         let body = &self.about["requestBody"]["content"]["application/json"]["schema"];
         if !matches!(self.method, "get" | "post") || (self.method == "post" && body.is_null()) {
-            example += &format!(" -X {}", self.method.to_uppercase());
+            example.push_str(" -X ");
+            example.push_str(&self.method.to_uppercase());
         }
         if self.about["security"].is_array() {
             example += " \\\n  -H \"authorization: Bearer $POSTHASTE_TOKEN\"";
@@ -164,7 +165,8 @@ impl Operation<'_> {
         if !body.is_null() {
             let value = sample(api, body, 0);
             example += " \\\n  -H 'content-type: application/json'";
-            example += &format!(" \\\n  -d '{}'", value.to_string().replace('\'', "'\\''"));
+            let quoted = value.to_string().replace('\'', "'\\''");
+            example = format!("{example} \\\n  -d '{quoted}'");
         }
         example
     }

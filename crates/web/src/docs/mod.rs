@@ -45,7 +45,9 @@ pub fn routes(description: &str, missing: fn() -> Response) -> Router {
         )
         .route(
             "/docs/{*name}",
-            get(move |name, request| document(name, request, missing)),
+            get(move |Path(name): Path<String>, request: HeaderMap| {
+                std::future::ready(document(&name, &request, missing))
+            }),
         )
 }
 
@@ -114,17 +116,14 @@ async fn index() -> Page {
     page("Documentation", "", content)
 }
 
-async fn document(
-    Path(name): Path<String>,
-    request: HeaderMap,
-    missing: fn() -> Response,
-) -> Response {
+fn document(name: &str, request: &HeaderMap, missing: fn() -> Response) -> Response {
     let wanted = name.trim_end_matches('/');
-    let is_browser = wants_html(&request);
-    let Some(document) = pages::find(wanted.strip_suffix(".md").unwrap_or(wanted)) else {
+    let is_browser = wants_html(request);
+    let without_ending = wanted.strip_suffix(".md");
+    let Some(document) = pages::find(without_ending.unwrap_or(wanted)) else {
         return if is_browser { no_page() } else { missing() };
     };
-    if !is_browser || wanted.ends_with(".md") {
+    if !is_browser || without_ending.is_some() {
         return (headers("text/plain; charset=utf-8"), document.text).into_response();
     }
     rendered(document).into_response()
