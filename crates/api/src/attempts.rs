@@ -79,9 +79,12 @@ struct MessageAttemptOut {
     /// When it began
     timestamp: String,
     /// 0 success, 2 fail
+    #[schemars(extend("enum" = [0, 2]))]
     status: u8,
+    #[schemars(extend("enum" = ["success", "fail"]))]
     status_text: &'static str,
     /// 0 by the schedule, 1 by hand
+    #[schemars(extend("enum" = [0, 1]))]
     trigger_type: u8,
     /// The answer's HTTP status; 0 without an answer
     response_status_code: u16,
@@ -111,7 +114,9 @@ struct MessageEndpointOut {
     #[serde(flatten)]
     endpoint: EndpointCommon,
     /// 0 success, 1 pending, 2 fail, 3 sending; 4 canceled only with `expanded_statuses=true`
+    #[schemars(extend("enum" = [0, 1, 2, 3, 4]))]
     status: u8,
+    #[schemars(extend("enum" = ["success", "pending", "fail", "sending", "canceled"]))]
     status_text: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt: Option<String>,
@@ -124,6 +129,7 @@ struct EmptyResponse {}
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 struct AttemptsQuery {
     /// Only those that ended so: 0 success, 2 fail
+    #[schemars(range(min = 0, max = 4))]
     status: Option<u8>,
     /// Only those whose HTTP status is of this hundred; 0 for those without an answer
     status_code_class: Option<u16>,

@@ -42,7 +42,9 @@ struct EndpointMessageOut {
     #[serde(flatten)]
     message: MessageOut,
     /// 0 success, 1 pending, 2 fail, 3 sending; 4 canceled only with `expanded_statuses=true`
+    #[schemars(extend("enum" = [0, 1, 2, 3, 4]))]
     status: u8,
+    #[schemars(extend("enum" = ["success", "pending", "fail", "sending", "canceled"]))]
     status_text: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt: Option<String>,
@@ -68,6 +70,7 @@ struct StatsOut {
 struct WantedQuery {
     /// Only those whose delivery stands so: 0 success, 1 pending, 2 fail, 3 sending, 4 canceled;
     /// 2 is canceled too without `expanded_statuses=true`
+    #[schemars(range(min = 0, max = 4))]
     status: Option<u8>,
     /// Tell canceled deliveries from failed ones
     #[serde(default)]

@@ -147,6 +147,7 @@ pub fn openapi_json() -> String {
 pub(crate) fn text(api: &OpenApi) -> String {
     let mut value = serde_json::to_value(api).expect("a description is JSON");
     prune(&mut value);
+    mark_times(&mut value);
     let mut text = serde_json::to_string_pretty(&sorted(value)).expect("a value is JSON");
     text.push('\n');
     text
@@ -164,6 +165,37 @@ fn prune(api: &mut Value) {
         schemas.retain(|name, _| is_used(name));
         if schemas.len() == before {
             return;
+        }
+    }
+}
+
+/// The fields of bodies that are points in time, written as RFC 3339 has it.
+const TIMES: [&str; 12] = [
+    "createdAt",
+    "deliverAt",
+    "disabledAt",
+    "endpointUpdatedAt",
+    "expiresAt",
+    "failingSince",
+    "lastUsedAt",
+    "nextAttempt",
+    "since",
+    "timestamp",
+    "until",
+    "updatedAt",
+];
+
+/// Tells clients that are generated from the description which texts are times.
+///
+/// By name, because bodies hold the text that they send and not the time that it was made of.
+fn mark_times(api: &mut Value) {
+    let schemas = api["components"]["schemas"].as_object_mut();
+    for schema in schemas.into_iter().flat_map(serde_json::Map::values_mut) {
+        let fields = schema.get_mut("properties").and_then(Value::as_object_mut);
+        for (name, field) in fields.into_iter().flatten() {
+            if TIMES.contains(&name.as_str()) {
+                field["format"] = "date-time".into();
+            }
         }
     }
 }

@@ -69,7 +69,10 @@ fn merged(query: &str) -> Cow<'_, str> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Parsed<T>(pub(crate) T);
 
-/// A parameter that is a list, joined by commas.
+/// The most that a list in a query may have.
+const ITEMS_MAX: usize = 256;
+
+/// A parameter that is a list, joined by commas or given once for each item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct List<T>(pub(crate) Vec<T>);
 
@@ -134,7 +137,6 @@ impl<'de, T: FromText> Deserialize<'de> for Parsed<T> {
 
 impl<'de, T: FromText> Deserialize<'de> for List<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const ITEMS_MAX: usize = 256;
         let text = Cow::<str>::deserialize(deserializer)?;
         if text.split(',').count() > ITEMS_MAX {
             return Err(D::Error::custom(format!("has more than {ITEMS_MAX} items")));
@@ -174,11 +176,12 @@ impl<T> JsonSchema for List<T> {
     }
 
     fn schema_name() -> Cow<'static, str> {
-        "CommaSeparated".into()
+        "Names".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        schemars::json_schema!({"type": "string", "description": "Names, joined by commas"})
+        // The parameter once for each item is what OpenAPI takes for granted.
+        schemars::json_schema!({"type": "array", "items": {"type": "string"}})
     }
 }
 

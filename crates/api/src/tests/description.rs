@@ -114,3 +114,40 @@ fn every_error_is_described_under_its_status() {
         assert_eq!(found.count(), 1, "{}", code.slug());
     }
 }
+
+/// What makes a client out of the description gives these fields a type for times.
+#[test]
+fn a_point_in_time_is_described_as_one() {
+    let api: Value = serde_json::from_str(&crate::openapi_json()).unwrap();
+    let schemas = api["components"]["schemas"].as_object().unwrap();
+    let mut seen = 0;
+
+    for (name, schema) in schemas {
+        for (field, of) in schema["properties"].as_object().into_iter().flatten() {
+            if field.ends_with("At") || ["timestamp", "nextAttempt"].contains(&field.as_str()) {
+                assert_eq!(of["format"], "date-time", "{name}.{field}");
+                seen += 1;
+            }
+        }
+    }
+
+    assert!(seen > 20, "only {seen}");
+}
+
+#[test]
+fn a_list_in_a_query_is_described_as_one() {
+    let api: Value = serde_json::from_str(&crate::openapi_json()).unwrap();
+
+    for path in [
+        "/api/v1/app/{app_id}/msg",
+        "/api/v1/app/{app_id}/endpoint/{endpoint_id}/msg",
+        "/api/v1/app/{app_id}/attempt/msg/{msg_id}",
+        "/api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}",
+    ] {
+        let parameters = api["paths"][path]["get"]["parameters"].as_array().unwrap();
+        let types = parameters.iter().find(|of| of["name"] == "event_types");
+        let schema = &types.unwrap()["schema"];
+        assert_eq!(schema["type"][0], "array", "{path}");
+        assert_eq!(schema["items"]["type"], "string", "{path}");
+    }
+}
