@@ -28,8 +28,8 @@ impl Tunnels {
         self.asked.lock().unwrap().clone()
     }
 
-    pub(crate) fn proxy(&self, user_info: &str) -> Option<Proxy> {
-        Some(proxy(&self.receiver, user_info))
+    pub(crate) fn proxy(&self, user_info: &str) -> Proxy {
+        proxy(&self.receiver, user_info)
     }
 }
 
@@ -73,7 +73,9 @@ async fn a_proxy_is_asked_for_the_vetted_address_and_the_host_stays_the_name() {
     let tunnels = Tunnels::start().await;
     let target = receiver.named("hooks.example");
 
-    let answer = post(&through(tunnels.proxy("")), &target).await.unwrap();
+    let answer = post(&through(Some(tunnels.proxy(""))), &target)
+        .await
+        .unwrap();
 
     assert_eq!(answer.status, 200);
     let address = receiver.address;
@@ -90,7 +92,7 @@ async fn credentials_go_to_the_proxy_alone() {
     let receiver = Receiver::answering(OK).await;
     let tunnels = Tunnels::start().await;
 
-    post(&through(tunnels.proxy("me:secret@")), &receiver.url())
+    post(&through(Some(tunnels.proxy("me:secret@"))), &receiver.url())
         .await
         .unwrap();
 
@@ -104,7 +106,7 @@ async fn credentials_go_to_the_proxy_alone() {
 async fn a_refused_address_never_reaches_the_proxy() {
     let tunnels = Tunnels::start().await;
     let client = Client::new(Config {
-        proxy: tunnels.proxy(""),
+        proxy: Some(tunnels.proxy("")),
         resolver: Names::with("inside.example", &[&["127.0.0.1", "10.0.0.1"]]),
         ..config()
     })
@@ -129,7 +131,7 @@ async fn the_address_of_the_proxy_is_the_operators_choice() {
     };
     let client = Client::new(Config {
         policy: SharedPolicy::new(policy),
-        proxy: tunnels.proxy(""),
+        proxy: Some(tunnels.proxy("")),
         ..config()
     })
     .unwrap();

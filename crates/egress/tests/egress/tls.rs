@@ -112,7 +112,7 @@ async fn through_a_tunnel_the_certificate_of_the_destination_is_checked() {
     let version = [&rustls::version::TLS13];
     let tunnels = Tunnels::start().await;
     let client = Client::new(Config {
-        proxy: tunnels.proxy(""),
+        proxy: Some(tunnels.proxy("")),
         resolver: Names::with(NAME, &[&["127.0.0.1"]]),
         extra_roots_pem: authority.0.pem().into_bytes(),
         ..config()
