@@ -23,6 +23,7 @@ mod error;
 mod error_docs;
 mod event_types;
 mod examples;
+mod export;
 mod extract;
 mod health;
 mod keys;
@@ -94,6 +95,7 @@ fn routes() -> ApiRouter<Service> {
         .merge(event_types::routes())
         .merge(publish::routes())
         .merge(messages::routes())
+        .merge(export::routes())
         .merge(trace::routes())
         .merge(stream::routes())
         .merge(attempts::routes())

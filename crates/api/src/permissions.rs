@@ -153,6 +153,7 @@ pub(crate) const ROUTES: &[(Method, &str, Permission)] = &[
     (GET,    "/api/v1/app/{app_id}/msg", portal(Read, VIEW)),
     (POST,   "/api/v1/app/{app_id}/msg", application(Publish)),
     (POST,   "/api/v1/app/{app_id}/msg/batch", application(Publish)),
+    (GET,    "/api/v1/app/{app_id}/msg/export", application(Read)),
     (GET,    "/api/v1/app/{app_id}/msg/{msg_id}", portal(Read, VIEW)),
     (GET,    "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}", portal(Read, VIEW)),
     (GET,    "/api/v1/app/{app_id}/msg/{msg_id}/endpoint", portal(Read, VIEW)),

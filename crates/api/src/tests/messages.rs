@@ -140,3 +140,55 @@ async fn messages_belong_to_their_application_only() {
     let others = format!("/api/v1/app/other/msg?iterator={id}");
     assert_eq!(api.get(&others).await.expect(200)["data"], json!([]));
 }
+
+fn exported(reply: &super::harness::Reply) -> Vec<Value> {
+    let text = std::str::from_utf8(&reply.bytes).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_are_exported_oldest_first_over_several_pages() {
+    let api = TestApi::new().await;
+    api.acme().await;
+    for number in 0..50 {
+        api.publish(&format!(
+            r#"{{"eventType": "x", "payload": {{"n":
+                 {number}}}, "eventId": "e{number}"}}"#
+        ))
+        .await;
+        api.settle().await;
+    }
+
+    let reply = api.get(&format!("{MSG}/export")).await;
+
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.headers["content-type"], "application/x-ndjson");
+    let numbers: Vec<_> = exported(&reply)
+        .iter()
+        .map(|message| message["payload"]["n"].as_u64().unwrap())
+        .collect();
+    assert_eq!(numbers, (0..50).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_export_is_filtered_as_a_list_is_and_knows_its_application() {
+    let api = TestApi::new().await;
+    api.acme().await;
+    five(&api).await;
+
+    let reply = api
+        .get(&format!(
+            "{MSG}/export?channel=red&event_types=x.y&with_content=false"
+        ))
+        .await;
+    let ids: Vec<_> = exported(&reply)
+        .iter()
+        .map(|message| format!("{}{}", message["eventId"], message["payload"]))
+        .collect();
+    assert_eq!(ids, ["\"a\"{}", "\"e\"{}"]);
+
+    let unknown = api.get("/api/v1/app/nowhere/msg/export").await;
+    unknown.expect_problem(404, "not_found");
+}
