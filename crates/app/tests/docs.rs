@@ -22,6 +22,9 @@ const SERVER: &str = "127.0.0.1:8411";
 const RECEIVER: &str = "127.0.0.1:8412";
 /// How long a page may take; compiling for the first time is the longest.
 const PATIENCE: Duration = Duration::from_mins(3);
+/// Pages that are about commands which wait for people or run on; that each of their examples is
+/// one the program takes is tested where its commands are.
+const PARSED: [&str; 2] = ["guides/cli.md", "guides/listen.md"];
 /// Stands between the outputs of two blocks.
 const MARK: &str = "----8<---- ";
 
@@ -199,7 +202,7 @@ macro_rules! pages {
             let run = [$($page),*];
             let left_out: Vec<_> = pages_with_examples()
                 .into_iter()
-                .filter(|page| !run.contains(&page.as_str()))
+                .filter(|page| !run.contains(&page.as_str()) && !PARSED.contains(&page.as_str()))
                 .collect();
             assert_eq!(left_out, Vec::<String>::new());
         }

@@ -83,9 +83,10 @@ pub fn run(target: &str, mut check: impl FnMut(&[u8])) {
         attempt(&folder, &chance.change(&seeds), &mut check);
         tried += 1;
     }
+    // Only the long form has the process to itself; in the short one other tests make it grow.
     let grown = resident().saturating_sub(before);
     assert!(
-        grown < GROWTH_MAX,
+        seconds.is_none() || grown < GROWTH_MAX,
         "{target} made the process grow by {grown} bytes"
     );
     println!("{target}: {tried} inputs of {} seeds", seeds.len());
