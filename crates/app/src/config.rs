@@ -236,6 +236,10 @@ impl Default for Engine {
 /// Which addresses may be called.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a setting of its own"
+)]
 pub(crate) struct Egress {
     /// Allow private and loopback addresses, and `http://`.
     pub(crate) allow_private: bool,

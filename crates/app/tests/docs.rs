@@ -129,6 +129,10 @@ fn tools(folder: &Path, server: &TestServer) -> Option<PathBuf> {
     // The folder of a virtual environment itself: a link to its Python would not find its modules.
     let python = python.parent().unwrap().to_owned();
     std::os::unix::fs::symlink(modules, folder.join("node_modules")).unwrap();
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "where programs are is no setting"
+    )]
     let path = std::env::var("PATH").unwrap();
     Some(format!("{}:{}:{path}", tools.display(), python.display()).into())
 }

@@ -11,11 +11,15 @@ use serde_json::json;
 use signature::{Verifier, VerifyingKey};
 use testkit::{Endpoint, Launch, Receiver, TestServer, eventually};
 
-const PATIENCE: Duration = Duration::from_secs(60);
-const TOLERANCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(1);
+const TOLERANCE: Duration = Duration::from_mins(5);
 
 /// How many secrets are sealed anew; some thousand with `POSTHASTE_TEST_SECRETS=5000`.
 fn secrets() -> usize {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "how long the long form is, no setting"
+    )]
     let given = std::env::var("POSTHASTE_TEST_SECRETS").ok();
     given.map_or(250, |count| count.parse().unwrap())
 }
