@@ -58,14 +58,15 @@ pub use serve::{Certificates, Deadlines, HeadLimits, InvalidCertificate, ServeLi
 /// them.
 ///
 /// `metrics` is called for each `GET /metrics`.
-pub fn router(service: Service, metrics: Metrics, pages: Router) -> Router {
+pub fn router(service: Service, metrics: Metrics, pages: impl FnOnce(&str) -> Router) -> Router {
     let (api, description) = openapi::described();
+    let description = openapi::text(&description);
     let router = api
         .merge(public_keys::routes())
         .with_state(service)
         .merge(health::metrics(metrics))
-        .merge(pages)
-        .merge(openapi::routes(openapi::text(&description)));
+        .merge(pages(&description))
+        .merge(openapi::routes(description));
     enveloped(router)
 }
 

@@ -291,7 +291,7 @@ fn serve_limits(config: &Config) -> api::ServeLimits {
 
 /// The API, with the documentation's pages beside it.
 fn router(engine: Engine, service: Service, metrics: Arc<Mutex<Registry>>) -> axum::Router {
-    let pages = web::docs(&api::openapi_json(), api::not_found);
+    let pages = |description: &str| web::docs(description, api::not_found);
     let metrics = Arc::new(move || render(&engine, &metrics));
     api::router(service, metrics, pages)
 }

@@ -12,8 +12,11 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use testkit::{Launch, TestServer, external, finish};
 
-/// How long it asks, in seconds, and the seed: the same requests on every change.
-const SHORT: (&str, &str) = ("45", "1");
+/// How long it asks at most, in seconds, and the seed: the same requests on every change, and on a
+/// slow machine no fewer.
+const SHORT: (&str, &str) = ("240", "1");
+/// How many requests it makes up for each operation when it is short.
+const SHORT_EXAMPLES: &str = "25";
 
 /// What hooks.py lets the requests be about.
 async fn server() -> TestServer {
@@ -48,6 +51,7 @@ fn schemathesis(server: &TestServer, report: &Path) -> Option<Command> {
     let longer = std::env::var_os("POSTHASTE_TEST_CONTRACT").unwrap_or_default();
     let longer = longer.to_str().and_then(|text| text.split_once(':'));
     let (seconds, seed) = longer.unwrap_or(SHORT);
+    let examples = longer.is_none().then_some(["--max-examples", SHORT_EXAMPLES]);
     let mut command = Command::new(python.with_file_name("schemathesis"));
     command
         .arg("--config-file")
@@ -56,6 +60,7 @@ fn schemathesis(server: &TestServer, report: &Path) -> Option<Command> {
         .arg(format!("{}/api/v1/openapi.json", server.api.url()))
         .args(["--no-color", "--generation-database", "none"])
         .args(["--max-time", seconds, "--report", "json"])
+        .args(examples.into_iter().flatten())
         .arg("--report-json-path")
         .arg(report)
         .current_dir(server.scratch())

@@ -136,7 +136,7 @@ impl TestApi {
         assert_eq!(service.bootstrap_admin_key(given).await, Ok(None));
         let metrics = || "posthaste_up 1\n".to_owned();
         Self {
-            router: crate::router(service.clone(), Arc::new(metrics), axum::Router::new()),
+            router: crate::router(service.clone(), Arc::new(metrics), |_| axum::Router::new()),
             service,
             network,
         }

@@ -7,7 +7,7 @@ mod api;
 mod markdown;
 mod pages;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::extract::Path;
@@ -26,9 +26,11 @@ const SCRIPT: &str = include_str!("../../assets/docs.js");
 ///
 /// `missing` answers for a page that does not exist to whoever is no browser.
 pub fn routes(description: &str, missing: fn() -> Response) -> Router {
-    let reference = Arc::new(api::reference(description));
+    let description = description.to_owned();
+    // Made when somebody first looks at it: a start has better things to do.
+    let reference = Arc::new(LazyLock::new(move || api::reference(&description)));
     let api = move || {
-        let content = reference.as_ref().clone();
+        let content = Markup::clone(&reference);
         std::future::ready(page("API reference", "api", content))
     };
     Router::new()
