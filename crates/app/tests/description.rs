@@ -12,11 +12,9 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use testkit::{Launch, TestServer, external, finish};
 
-/// How long it asks at most, in seconds, and the seed: the same requests on every change, and on a
-/// slow machine no fewer.
-const SHORT: (&str, &str) = ("240", "1");
-/// How many requests it makes up for each operation when it is short.
-const SHORT_EXAMPLES: &str = "25";
+/// How much it asks: so many made-up requests for each operation, on a slow machine no fewer, and
+/// the seed: the same on every change. Longer: for so many seconds, again and again.
+const SHORT: [&str; 4] = ["--max-examples", "40", "--seed", "1"];
 
 /// What hooks.py lets the requests be about.
 async fn server() -> TestServer {
@@ -50,8 +48,6 @@ fn schemathesis(server: &TestServer, report: &Path) -> Option<Command> {
     let files = files.canonicalize().unwrap();
     let longer = std::env::var_os("POSTHASTE_TEST_CONTRACT").unwrap_or_default();
     let longer = longer.to_str().and_then(|text| text.split_once(':'));
-    let (seconds, seed) = longer.unwrap_or(SHORT);
-    let examples = longer.is_none().then_some(["--max-examples", SHORT_EXAMPLES]);
     let mut command = Command::new(python.with_file_name("schemathesis"));
     command
         .arg("--config-file")
@@ -59,8 +55,7 @@ fn schemathesis(server: &TestServer, report: &Path) -> Option<Command> {
         .arg("run")
         .arg(format!("{}/api/v1/openapi.json", server.api.url()))
         .args(["--no-color", "--generation-database", "none"])
-        .args(["--max-time", seconds, "--report", "json"])
-        .args(examples.into_iter().flatten())
+        .args(["--report", "json"])
         .arg("--report-json-path")
         .arg(report)
         .current_dir(server.scratch())
@@ -69,9 +64,11 @@ fn schemathesis(server: &TestServer, report: &Path) -> Option<Command> {
         // Nothing is to be left lying beside the sources.
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .stdin(Stdio::null());
-    if seed != "random" {
-        command.args(["--seed", seed]);
-    }
+    match longer {
+        None => command.args(SHORT),
+        Some((seconds, "random")) => command.args(["--max-time", seconds]),
+        Some((seconds, seed)) => command.args(["--max-time", seconds, "--seed", seed]),
+    };
     Some(command)
 }
 
@@ -103,8 +100,8 @@ async fn every_answer_is_one_that_the_description_has() {
     // Without this, a server that answers everything with 404 would do as well.
     let reached = reached(&report);
     assert!(
-        reached * 10 >= usize::try_from(operations).unwrap() * 8,
+        reached * 4 >= usize::try_from(operations).unwrap() * 3,
         "only {reached} of {operations} operations succeeded:\n{printed}"
     );
-    println!("{printed}");
+    println!("{reached} of {operations} operations succeeded\n{printed}");
 }
