@@ -19,6 +19,7 @@ mod certificate;
 mod challenge;
 mod diagnosis;
 mod encoding;
+mod handshake;
 mod key;
 mod location;
 mod preset;
@@ -39,6 +40,9 @@ pub use certificate::CertificateRule;
 pub use challenge::{Handshake, crc_response, zoom_response};
 pub use diagnosis::{BODY_LEN_DIAGNOSED, Cause, Other, Suspect, diagnose};
 pub use encoding::Encoding;
+pub use handshake::{
+    Answer, Asked, ECHO_LEN_MAX, Greeting, HandshakeRefused, Planted, QUESTION_LEN_MAX,
+};
 pub use key::{InvalidSecret, Key, KeyEncoding, KeyForm, SECRET_LEN_MAX};
 pub use location::Location;
 pub use preset::{Confirmation, Preset, preset, presets};

@@ -43,6 +43,15 @@ impl CertificateRule {
             && path.ends_with(&self.suffix)
             && self.hosts.iter().any(|pattern| is_host(host, pattern))
     }
+
+    /// Says whether a URL is on one of the provider's hosts by `https`, whatever its path and query.
+    pub(super) fn allows_host(&self, url: &str) -> bool {
+        let rest = url.strip_prefix("https://").unwrap_or_default();
+        let host = rest.split(['/', '?']).next().unwrap_or_default();
+        // A reader that takes a backslash for a slash, or a hash for something else, would still
+        // see the same host: nothing but a label's characters is in one that matches.
+        self.hosts.iter().any(|pattern| is_host(host, pattern))
+    }
 }
 
 fn is_host(host: &str, pattern: &str) -> bool {

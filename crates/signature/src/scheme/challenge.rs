@@ -35,6 +35,16 @@ pub enum Handshake {
     HookSecret,
     /// GET with a parameter of this name, which is sent back as text.
     Echo(String),
+    /// POST with a parameter of this name in the URL, which is sent back as text.
+    EchoPosted(String),
+    /// GET with a header of this name, which is sent back as `{"verification": …}`.
+    VerificationHeader(String),
+    /// Any request with `X-AdobeSign-ClientId`, which must be the secret and is sent back.
+    ClientId,
+    /// POST of a form that has this field and no other: 200.
+    FormPing(String),
+    /// OPTIONS with `WebHook-Request-Origin`, after the CloudEvents specification of web hooks.
+    CloudEvents,
     /// HEAD or GET without anything: 200.
     Probe,
 }
@@ -57,6 +67,17 @@ impl Handshake {
             Self::VerificationToken => "POST with a `verification_token`, which is the secret",
             Self::HookSecret => "POST with `X-Hook-Secret`, which is sent back and is the secret",
             Self::Echo(name) => return format!("GET with `{name}`, which is sent back"),
+            Self::EchoPosted(name) => {
+                return format!("POST with `{name}` in the URL, which is sent back");
+            }
+            Self::VerificationHeader(name) => {
+                return format!("GET with the header `{name}`, which is sent back");
+            }
+            Self::FormPing(name) => {
+                return format!("POST of a form with nothing but `{name}`: 200");
+            }
+            Self::ClientId => "GET with `X-AdobeSign-ClientId`, which is sent back",
+            Self::CloudEvents => "OPTIONS with `WebHook-Request-Origin`: permission is given",
             Self::Probe => "HEAD or GET without a body: 200",
         };
         text.to_owned()
@@ -69,25 +90,33 @@ const CHALLENGE_LEN_MAX: usize = 128;
 /// Says whether an answer may be computed from a text: `^[A-Za-z0-9_-]{1,128}$`.
 ///
 /// Every content that a provider signs has a character that is not among these.
-fn is_safe(challenge: &str) -> bool {
+pub(super) fn is_safe(challenge: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     (1..=CHALLENGE_LEN_MAX).contains(&challenge.len()) && challenge.bytes().all(plain)
 }
 
-fn hmac(secret: &str, challenge: &str) -> Option<hmac::Tag> {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+fn hmac(secret: &[u8], challenge: &str) -> Option<hmac::Tag> {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
     let answered = !secret.is_empty() && is_safe(challenge);
     answered.then(|| hmac::sign(&key, challenge.as_bytes()))
 }
 
 /// The `response_token` to X's `crc_token`; `None` where it must not be answered.
 pub fn crc_response(secret: &str, crc_token: &str) -> Option<String> {
+    crc(secret.as_bytes(), crc_token)
+}
+
+pub(super) fn crc(secret: &[u8], crc_token: &str) -> Option<String> {
     let tag = hmac(secret, crc_token)?;
     Some(format!("sha256={}", STANDARD.encode(tag)))
 }
 
 /// The `encryptedToken` to Zoom's `plainToken`; `None` where it must not be answered.
 pub fn zoom_response(secret: &str, plain_token: &str) -> Option<String> {
+    zoom(secret.as_bytes(), plain_token)
+}
+
+pub(super) fn zoom(secret: &[u8], plain_token: &str) -> Option<String> {
     hmac(secret, plain_token).map(|tag| encode_hex(tag.as_ref()))
 }
 

@@ -344,8 +344,15 @@ impl Signed {
             if member.is_null() {
                 *member = Value::Object(serde_json::Map::new());
             }
-            let members = member.as_object_mut().ok_or(CannotSign::NotAnObject)?;
-            member = members.entry(step).or_insert(Value::Null);
+            member = match member {
+                Value::Object(members) => members.entry(step).or_insert(Value::Null),
+                Value::Array(items) => {
+                    let index = step.parse::<usize>().ok();
+                    let item = index.and_then(|index| items.get_mut(index));
+                    item.ok_or(CannotSign::NotAnObject)?
+                }
+                _ => return Err(CannotSign::NotAnObject),
+            };
         }
         *member = value;
         self.body = serde_json::to_vec(&body).expect("every JSON value can be written");

@@ -178,7 +178,11 @@ impl SignatureRule {
                     continue;
                 }
                 texts.any = true;
-                self.split(&value, &mut texts.found);
+                match (&self.form, place) {
+                    // The scheme's name belongs to the header: elsewhere the token stands alone.
+                    (Form::Auth { .. }, Location::Query(_)) => texts.found.push(value.into_owned()),
+                    _ => self.split(&value, &mut texts.found),
+                }
                 if texts.found.len() > VALUES_MAX {
                     return Err(Refused::TooManySignatures);
                 }

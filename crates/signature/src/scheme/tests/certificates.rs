@@ -83,3 +83,71 @@ fn what_is_no_certificate_is_refused() {
         Refused::CertificateMalformed
     );
 }
+
+/// A subscription is confirmed where its signature holds, its topic is ours, and its URL Amazon's.
+#[test]
+fn a_subscription_is_confirmed_only_at_the_providers() {
+    let preset = preset("aws-sns").unwrap();
+    let scheme = &preset.scheme;
+    let der = round_trips::private_key(scheme.algorithm());
+    let topic = round_trips::TOPIC;
+    let key = SchemeSigningKey::private(scheme, &der, topic).unwrap();
+    let subscription = |url: &str| {
+        let certificate = "https://sns.eu-west-1.amazonaws.com/c.pem";
+        let body = serde_json::json!({
+            "Type": "SubscriptionConfirmation", "MessageId": "m1", "Token": "t1",
+            "TopicArn": topic, "Message": "You have chosen to subscribe", "SubscribeURL": url,
+            "Timestamp": "2026-01-31T12:00:00.000Z", "SigningCertURL": certificate,
+        });
+        let mut sent = round_trips::signed(scheme, &key, &Sent::post(body.to_string()), 0);
+        sent.fetched = Some((certificate.to_owned(), self::certificate(&der)));
+        sent
+    };
+    let asked = |sent: &Sent, topic: &str| {
+        let keys = [Key::parse(scheme, topic).unwrap()];
+        let greeting = Greeting {
+            handshakes: &preset.handshakes,
+            scheme,
+            keys: &keys,
+            verify_token: None,
+            awaiting: false,
+            query: "",
+            rate_max: None,
+            now: Timestamp::from_unix_seconds(0),
+        };
+        sent.as_request(|request| greeting.answer(request))
+    };
+    let url = "https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription&Token=t1";
+    let good = subscription(url);
+
+    assert!(matches!(asked(&good, topic), Asked::Confirm { url: found, .. } if found == url));
+
+    let mut unfetched = good.clone();
+    unfetched.fetched = None;
+    assert!(matches!(asked(&unfetched, topic), Asked::Needs(_)));
+    let mut forged = good.clone();
+    forged.body = String::from_utf8(forged.body)
+        .unwrap()
+        .replace("t1", "t2")
+        .into_bytes();
+    let unsigned = |asked| matches!(asked, Asked::Refused(HandshakeRefused::Unsigned(_)));
+    assert!(unsigned(asked(&forged, topic)));
+    assert!(unsigned(asked(
+        &good,
+        "arn:aws:sns:eu-west-1:999999999999:t"
+    )));
+    for url in [
+        "http://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription",
+        "https://sns.eu-west-1.amazonaws.com.evil.example/",
+        "https://sns.eu-west-1.amazonaws.com@evil.example/",
+        "https://sns.eu-west-1.amazonaws.com:8443/",
+        "https://evil.example/?https://sns.eu-west-1.amazonaws.com/",
+        "https://evil.example\\.sns.eu-west-1.amazonaws.com/",
+        "https://sns.eu-west-1.amazonaws.com/a b",
+        "",
+    ] {
+        let asked = asked(&subscription(url), topic);
+        let refused = Asked::Refused(HandshakeRefused::ConfirmUrl);
+        assert_eq!(asked, refused, "{url}");
+    }
+}

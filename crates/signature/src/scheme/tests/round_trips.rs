@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 
 pub(super) const NOW: i64 = 1_700_000_000;
-const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:topic";
+pub(super) const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:topic";
 
 /// Signs a request as a provider does, with a secret that both sides have.
 pub(super) fn shared(name: &str, secret: &str, sent: &Sent) -> Sent {
@@ -47,6 +47,10 @@ fn sample(name: &str) -> Sent {
             .with("Content-Type", "application/x-www-form-urlencoded")
             .to("https://hooks.example/in/src?x=1"),
         "hygraph" => json.with("gcms-signature", "env=master"),
+        "microsoft-graph" => Sent {
+            body: br#"{"value":[{"id":"x"}]}"#.to_vec(),
+            ..json
+        },
         "mailgun" => Sent {
             body: br#"{"signature":{"token":"t1"},"event-data":{"id":"x"}}"#.to_vec(),
             ..json
