@@ -14,6 +14,7 @@ use super::Violation;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("signature", &["domain"]),
+    ("inbound", &["signature", "domain"]),
     ("vault", &["domain"]),
     ("schema", &[]),
     ("rules", &["domain"]),
@@ -33,6 +34,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "store",
             "env",
             "rules",
+            "inbound",
             "signature",
             "vault",
             "schema",
@@ -41,7 +43,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("api", &["service", "domain"]),
     ("web", &["service", "domain"]),
-    ("cli", &["signature", "domain"]),
+    ("cli", &["inbound", "signature", "domain"]),
 ];
 
 /// The binary and the tools beside it may use anything of ours; nothing shipped may use a tool.
@@ -49,7 +51,7 @@ const ABOVE_ALL: [&str; 1] = ["app"];
 const TOOLS: [&str; 5] = ["testkit", "sim", "bench", "xtask", "fuzz"];
 
 /// Crates that stay pure, and what their whole tree must therefore not contain.
-const PURE: [&str; 5] = ["domain", "signature", "vault", "schema", "rules"];
+const PURE: [&str; 6] = ["domain", "signature", "inbound", "vault", "schema", "rules"];
 const IMPURE: [&str; 5] = ["tokio", "axum", "hyper", "rusqlite", "tokio-postgres"];
 
 /// Drivers of databases, which only the backends may name.

@@ -44,7 +44,7 @@ impl CertificateRule {
             && self.hosts.iter().any(|pattern| is_host(host, pattern))
     }
 
-    /// Says whether a URL is on one of the provider's hosts by `https`, whatever its path and query.
+    /// Says whether a URL is on one of the provider's hosts by `https`, whatever comes after.
     pub(super) fn allows_host(&self, url: &str) -> bool {
         let rest = url.strip_prefix("https://").unwrap_or_default();
         let host = rest.split(['/', '?']).next().unwrap_or_default();
