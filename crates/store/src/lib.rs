@@ -23,6 +23,8 @@ mod event_type;
 mod expunge;
 mod housekeeping;
 mod idempotency;
+#[cfg(any(test, feature = "testing"))]
+pub mod intercept;
 mod job;
 mod key;
 mod message;

@@ -6,7 +6,7 @@ use domain::{DeliveryState, ErrorClass};
 use store::{AttemptFilter, Order, PageRequest};
 
 use super::harness::{Reply, World};
-use super::late::LateStore;
+use super::late::late_store;
 use crate::EngineConfig;
 
 const URL: &str = "https://receiver.example/hook";
@@ -322,7 +322,7 @@ async fn a_suspect_of_crashes_is_held_back_until_somebody_resends_it() {
 
 #[tokio::test(start_paused = true)]
 async fn one_outcome_that_cannot_be_stored_does_not_hold_up_the_others() {
-    let store = LateStore::new(1);
+    let store = late_store(1);
     let world = World::over(store.clone(), EngineConfig::default(), 1).await;
     let endpoint = world.endpoint(URL).await;
     world.network.always(URL, Reply::Slow(SECOND, 200));

@@ -8,7 +8,7 @@ use domain::{DeliveryState, EndpointKey, MessageId, RetryPolicy, RetrySchedule};
 use store::{AttemptFilter, Endpoint, EndpointChange, EndpointRef, Order, PageRequest, Resend};
 
 use super::harness::{Reply, World};
-use super::late::LateStore;
+use super::late::{LateStore, late_store};
 use crate::EngineConfig;
 
 const METHODS: [&str; 6] = [
@@ -156,7 +156,7 @@ async fn check(world: &World, seed: u64, published: &[MessageId], endpoints: &[E
 }
 
 async fn life(seed: u64) {
-    let store: Arc<LateStore> = LateStore::new(seed);
+    let store: Arc<LateStore> = late_store(seed);
     let mut world = World::over(store.clone(), config(), seed).await;
     let mut endpoints = Vec::new();
     for number in 0..4 {

@@ -8,7 +8,7 @@ use domain::{DisabledReason, MessageId, OrderingKey, RetryPolicy, RetrySchedule}
 use store::{Endpoint, EndpointChange, EndpointRef, Resend};
 
 use super::harness::{Reply, World, memory};
-use super::late::LateStore;
+use super::late::late_store;
 use crate::EngineConfig;
 
 const URL: &str = "https://receiver.example/0";
@@ -233,7 +233,7 @@ fn check(world: &World, seed: u64, published: &HashMap<String, Vec<MessageId>>) 
 }
 
 async fn life(seed: u64) {
-    let late = LateStore::new(seed);
+    let late = late_store(seed);
     let store: Arc<dyn store::Store> = if seed.is_multiple_of(2) {
         memory()
     } else {

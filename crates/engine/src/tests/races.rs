@@ -9,7 +9,7 @@ use domain::DisabledReason;
 use store::{Endpoint, EndpointChange, EndpointRef, Resend};
 
 use super::harness::{Reply, World};
-use super::late::LateStore;
+use super::late::{LateStore, late_store};
 use crate::EngineConfig;
 
 const URL: &str = "https://receiver.example/hook";
@@ -35,7 +35,7 @@ fn schedule(waits: &[Duration]) -> domain::RetryPolicy {
 }
 
 async fn world(config: EngineConfig) -> (World, Arc<LateStore>) {
-    let store = LateStore::new(1);
+    let store = late_store(1);
     let world = World::over(store.clone(), config, 1).await;
     world.settle().await;
     (world, store)
@@ -605,7 +605,7 @@ async fn wide_messages_wait_for_their_fan_out_in_the_store() {
 /// A random life without faults, but with a store that answers late and out of step: everything
 /// arrives exactly once, soon, and nothing is left in memory.
 async fn late_life(seed: u64) {
-    let store = LateStore::new(seed);
+    let store = late_store(seed);
     let config = EngineConfig {
         lane_queue_max: 8,
         claim_room: 6,
