@@ -10,7 +10,9 @@ mod values;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use domain::{AddressPolicy, OwnAddress, RetryPolicy, RetrySchedule, TargetUrl};
+use domain::{
+    AddressPolicy, Cidr, OwnAddress, RetryPolicy, RetrySchedule, TargetUrl, TrustedProxies,
+};
 use engine::EngineConfig;
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +51,8 @@ pub(crate) struct Server {
     pub(crate) tls_key: Option<PathBuf>,
     /// How often the two files are looked at; new ones count for new connections.
     pub(crate) tls_reload_interval: Span,
+    /// Networks of proxies whose `X-Forwarded-For` is believed.
+    pub(crate) trusted_proxies: List<String>,
     /// Connections at once; 0 is 80 % of the process's file limit.
     pub(crate) connections: usize,
     /// Connections at once from one address.
@@ -73,6 +77,7 @@ impl Default for Server {
             tls_cert: None,
             tls_key: None,
             tls_reload_interval: Span::seconds(30),
+            trusted_proxies: List(Vec::new()),
             connections: 0,
             connections_per_peer: 256,
             header_timeout: Span::seconds(10),
@@ -520,6 +525,11 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+fn networks(texts: &List<String>) -> Result<Vec<Cidr>, String> {
+    let parse = |text: &String| text.parse().map_err(|error| format!("{text}: {error}"));
+    texts.0.iter().map(parse).collect()
+}
+
 impl Config {
     /// Returns what is wrong with values that are each well-formed, as `setting: what`.
     pub(crate) fn faults(&self) -> Vec<String> {
@@ -560,6 +570,7 @@ impl Config {
             "operations.application",
             self.operations.application().map(|_| ()),
         );
+        check("server.trusted_proxies", self.trusted_proxies().map(|_| ()));
         check("egress.allow", self.address_policy().map(|_| ()));
         check("egress.bind", self.egress.bind().map(|_| ()));
         check("egress.proxy", self.egress.proxy().map(|_| ()));
@@ -625,12 +636,7 @@ impl Config {
     /// Returns which addresses may be called.
     pub(crate) fn address_policy(&self) -> Result<AddressPolicy, String> {
         let egress = &self.egress;
-        let allow = egress
-            .allow
-            .0
-            .iter()
-            .map(|text| text.parse().map_err(|error| format!("{text}: {error}")))
-            .collect::<Result<_, String>>()?;
+        let allow = networks(&egress.allow)?;
         Ok(AddressPolicy {
             allow_private: egress.allow_private,
             allow_http: egress.allow_http || egress.allow_private,
@@ -638,6 +644,11 @@ impl Config {
             allow,
             own: None,
         })
+    }
+
+    /// Returns whose word is taken for where a request came from.
+    pub(crate) fn trusted_proxies(&self) -> Result<TrustedProxies, String> {
+        Ok(TrustedProxies(networks(&self.server.trusted_proxies)?))
     }
 
     /// Returns which addresses may be called by a server that listens here.

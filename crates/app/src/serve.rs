@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use domain::AddressPolicy;
 use engine::{Engine, InHand, Loops};
-use env::{Clock, Entropy as _, Ids, SystemClock, SystemEntropy};
+use env::{Clock, Egress, Entropy as _, Ids, SystemClock, SystemEntropy};
 use prometheus_client::registry::Registry;
 use service::Service;
 use store::Store;
@@ -81,6 +81,7 @@ async fn open(config: &Config, data: &DataDir, listens: SocketAddr) -> anyhow::R
     let ids = Arc::new(Ids::default());
     let addresses = config.address_policy_at(listens);
     let addresses = addresses.map_err(anyhow::Error::msg)?;
+    let egress: Arc<dyn Egress> = Arc::new(open_egress(config, addresses.clone())?);
     let mut settings = config.engine(data.unclean)?;
     let mut in_hand: Option<Arc<dyn InHand>> = None;
     if data.unclean {
@@ -90,7 +91,7 @@ async fn open(config: &Config, data: &DataDir, listens: SocketAddr) -> anyhow::R
     }
     let dependencies = engine::Dependencies {
         store: Arc::clone(&store),
-        egress: Arc::new(open_egress(config, addresses.clone())?),
+        egress: Arc::clone(&egress),
         vault: Arc::clone(&vault),
         clock: Arc::clone(&clock),
         entropy: entropy.clone(),
@@ -108,6 +109,8 @@ async fn open(config: &Config, data: &DataDir, listens: SocketAddr) -> anyhow::R
         entropy,
         ids,
         limits: config.limits(),
+        egress,
+        proxies: config.trusted_proxies().map_err(anyhow::Error::msg)?,
         addresses,
         portal: config.portal(),
         quota: config.quota(),

@@ -9,6 +9,7 @@ mod address;
 mod attempt;
 mod delivery;
 mod event_type_filter;
+mod forwarded;
 mod ids;
 mod json;
 mod keys;
@@ -29,6 +30,7 @@ pub use delivery::{CancelReason, DeliveryState, DisabledReason, FailReason};
 pub use event_type_filter::{
     EventTypeFilter, EventTypePattern, InvalidEventTypeFilter, PatternSegment,
 };
+pub use forwarded::TrustedProxies;
 pub use ids::{
     ApiKeyId, ApplicationId, AttemptId, EndpointId, IdSequence, InvalidId, JobId, MessageId,
     OrganizationId,

@@ -138,7 +138,7 @@ impl HttpConnection {
         let mut headers = request.headers;
         // Only the library says how long the body is, and it says nothing of an empty one.
         headers.remove(TRANSFER_ENCODING);
-        if request.body.is_empty() {
+        if request.body.is_empty() && request.method != Method::GET {
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         } else {
             headers.remove(CONTENT_LENGTH);
@@ -146,7 +146,7 @@ impl HttpConnection {
         headers.insert(HOST, self.address.host.clone());
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let mut prepared = Request::new(Full::new(request.body));
-        *prepared.method_mut() = Method::POST;
+        *prepared.method_mut() = request.method;
         *prepared.uri_mut() = self.address.uri.clone();
         *prepared.headers_mut() = headers;
         Ok(prepared)

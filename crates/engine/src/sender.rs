@@ -9,7 +9,7 @@ use domain::{AttemptStatus, ErrorClass, FailReason, Next, Outcome, Phases, Times
 use env::{Connection, EgressError, OutboundRequest, OutboundResponse};
 use futures_util::FutureExt as _;
 use http::header::{CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use store::{AfterAttempt, AttemptRecord};
 use tokio::time::Instant;
 
@@ -201,6 +201,7 @@ fn request(
         }
     }
     Ok(OutboundRequest {
+        method: Method::POST,
         target: Arc::clone(&destination.target),
         headers,
         body: envelope.body.clone(),

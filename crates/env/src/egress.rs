@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{ErrorClass, Phases, TargetUrl};
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use tokio::time::Instant;
 
 /// Opens connections to destinations; every outbound connection of any feature comes from here.
@@ -48,9 +48,11 @@ pub trait Connection: Send {
     fn peer(&self) -> Option<SocketAddr>;
 }
 
-/// A POST to a destination. `Host`, `Content-Length` and `Accept-Encoding: identity` are added.
+/// A request to a destination. `Host`, `Content-Length` and `Accept-Encoding: identity` are added.
 #[derive(Clone, Debug)]
 pub struct OutboundRequest {
+    /// What is asked for: POST for a delivery.
+    pub method: Method,
     /// Where to.
     pub target: Arc<TargetUrl>,
     /// Headers, in order.

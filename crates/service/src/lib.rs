@@ -19,6 +19,7 @@ mod endpoints;
 mod error;
 mod event_types;
 mod examples;
+mod fetch;
 mod fields;
 mod idempotency;
 mod jobs;
@@ -37,9 +38,9 @@ mod tuning;
 
 use std::sync::Arc;
 
-use domain::{AddressPolicy, Limits, Timestamp};
+use domain::{AddressPolicy, Limits, Timestamp, TrustedProxies};
 use engine::Engine;
-use env::{Clock, Entropy, Ids};
+use env::{Clock, Egress, Entropy, Ids};
 use tokio::sync::{Semaphore, watch};
 use vault::Vault;
 
@@ -56,6 +57,7 @@ pub use endpoints::{EndpointInput, EndpointPatch};
 pub use engine::Published;
 pub use error::{Error, FieldError};
 pub use event_types::{EventTypeInput, EventTypePatch};
+pub use fetch::FetchError;
 pub use idempotency::IdempotentRequest;
 pub use jobs::{ReplayInput, ReplayPreview};
 pub use messages::{Destination, MessageQuery};
@@ -92,6 +94,10 @@ pub struct Dependencies {
     pub ids: Arc<Ids>,
     /// What callers may send and create.
     pub limits: Limits,
+    /// The way out, for what providers have to be asked.
+    pub egress: Arc<dyn Egress>,
+    /// Who may say where a request came from.
+    pub proxies: TrustedProxies,
     /// Which destinations are allowed.
     pub addresses: AddressPolicy,
     /// Where the portal is.
@@ -110,6 +116,7 @@ struct Inner {
     buckets: quota::Buckets,
     schemas: schemas::Cache,
     readiness: readiness::Cache,
+    fetcher: fetch::Fetcher,
     stopping: watch::Sender<bool>,
     /// Streams that may be opened besides those that are open.
     streams: Arc<Semaphore>,
@@ -130,12 +137,15 @@ impl Service {
     /// Makes the service.
     pub fn new(dependencies: Dependencies) -> Self {
         let streams = dependencies.limits.streams;
+        let egress = Arc::clone(&dependencies.egress);
+        let fetcher = fetch::Fetcher::new(egress, Arc::clone(&dependencies.clock));
         Self(Arc::new(Inner {
             world: dependencies,
             keys: keys::Cache::default(),
             buckets: quota::Buckets::default(),
             schemas: schemas::Cache::default(),
             readiness: readiness::Cache::default(),
+            fetcher,
             stopping: watch::Sender::new(false),
             streams: Arc::new(Semaphore::new(streams)),
             headers: tokio::sync::Mutex::new(()),

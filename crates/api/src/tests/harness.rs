@@ -122,6 +122,8 @@ impl TestApi {
             entropy,
             ids,
             limits,
+            egress: Arc::new(network.clone()),
+            proxies: domain::TrustedProxies::default(),
             addresses: AddressPolicy {
                 own: Some(OwnAddress {
                     listen: ([192, 0, 2, 1], 8_411).into(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use domain::{ErrorClass, Phases};
 use env::{OutboundRequest, ResponseLimits};
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use posthaste_egress::{Client, Config};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
@@ -280,6 +280,7 @@ async fn an_empty_body_has_a_length() {
     let target = receiver.url();
     let mut connection = connect(&client(), &target).await.unwrap();
     let request = OutboundRequest {
+        method: Method::POST,
         target,
         headers: HeaderMap::new(),
         body: bytes::Bytes::new(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::{AddressPolicy, Phases, TargetUrl};
 use env::{Connection, Egress, EgressError, OutboundRequest, OutboundResponse, ResponseLimits};
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use posthaste_egress::{Client, Config, Resolve, ResolveError, SharedPolicy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -213,6 +213,7 @@ pub(crate) fn request(target: &Arc<TargetUrl>, body: impl Into<Vec<u8>>) -> Outb
     let mut headers = HeaderMap::new();
     headers.insert("content-type", "application/json".parse().unwrap());
     OutboundRequest {
+        method: Method::POST,
         target: Arc::clone(target),
         headers,
         body: body.into().into(),
