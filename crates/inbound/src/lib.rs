@@ -1,6 +1,7 @@
 //! What other systems send, taken apart: bodies as data, CloudEvents, and samples of every kind.
 //!
 //! - [`cloud_events`] reads the events of a request, however they are packed.
+//! - [`samples`] are requests as providers send them, signed, and spoiled on demand.
 //!
 //! What this crate relies on: a request has been verified over its raw bytes before anything here
 //! reads them. What it does not do: it changes no byte that is stored or sent on, reads no clock,
@@ -8,3 +9,4 @@
 #![warn(missing_docs)]
 
 pub mod cloud_events;
+pub mod samples;
