@@ -6,6 +6,7 @@
 //!
 //! - `app`, `endpoint` and the like are nouns of the API, with `ls`, `get`, `add`, `edit`, `rm`.
 //! - `send` publishes a message, `api` makes any other call.
+//! - `trigger` sends what a provider would send, to try a source with.
 //! - `listen` forwards an application's messages to a URL that only this machine can reach.
 //! - `sink` is a receiver that behaves as badly as it is told to; [`sink::Sink`] is the same for
 //!   tests and for `posthaste dev`.
@@ -32,6 +33,7 @@ pub mod sink;
 mod stop;
 mod surroundings;
 mod text;
+mod trigger;
 mod verify;
 mod world;
 
@@ -57,6 +59,7 @@ pub use sign::SignArgs;
 pub use sink::SinkArgs;
 pub use surroundings::Surroundings;
 pub use text::Hidden;
+pub use trigger::TriggerArgs;
 pub use verify::VerifyArgs;
 
 use exit::Failure;
@@ -82,6 +85,7 @@ pub enum Command {
     #[command(subcommand)]
     Audit(AuditCommand),
     Send(SendArgs),
+    Trigger(TriggerArgs),
     Listen(ListenArgs),
     Sink(SinkArgs),
     Verify(VerifyArgs),
@@ -140,6 +144,7 @@ async fn dispatch(command: Command, streams: &mut Streams<'_>) -> Outcome {
         Command::Key(command) => nouns::key::run(command, streams).await,
         Command::Audit(command) => nouns::audit::run(command, streams).await,
         Command::Send(args) => send::run(args, streams).await,
+        Command::Trigger(args) => trigger::run(args, streams).await,
         Command::Listen(args) => listen::run(args, streams).await,
         Command::Sink(args) => sink::run(args, streams).await,
         Command::Verify(args) => verify::run(&args, streams),
@@ -174,6 +179,7 @@ impl Command {
     fn wants_json(&self) -> bool {
         match self {
             Self::Send(args) => args.wants_json(),
+            Self::Trigger(args) => args.wants_json(),
             Self::Api(_) => true,
             _ => self
                 .common()

@@ -54,6 +54,23 @@ impl Server {
         })
     }
 
+    /// Parses a whole URL, or a port of this machine, and returns its path and query apart.
+    pub(crate) fn and_path(text: &str) -> Result<(Self, String), Failure> {
+        let port = text.strip_prefix(':').unwrap_or(text);
+        let url = match port.parse::<u16>() {
+            Ok(port) => format!("http://127.0.0.1:{port}/"),
+            Err(_) => text.to_owned(),
+        };
+        let wrong = || Failure::usage(format!("{text:?} is neither a URL nor a port"));
+        let uri: Uri = url.parse().map_err(|_| wrong())?;
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return Err(wrong());
+        };
+        let server = Self::parse("the URL", &format!("{scheme}://{authority}"))?;
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        Ok((server, path.to_owned()))
+    }
+
     /// Does not ask who the server is: for one on the same machine that made its own certificate.
     pub(crate) fn trusting_anybody(mut self, yes: bool) -> Self {
         self.trusts_anybody = yes;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::Timestamp;
+use http::Request;
 use http::header::{HOST, USER_AGENT};
-use http::{Request, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use serde::Deserialize;
 use serde_json::json;
@@ -48,21 +48,10 @@ pub(super) struct Delivered {
 impl Target {
     /// Parses a URL, or a port of this machine.
     pub(super) fn parse(text: &str, insecure: bool) -> Result<Self, Failure> {
-        let port = text.strip_prefix(':').unwrap_or(text);
-        let url = match port.parse::<u16>() {
-            Ok(port) => format!("http://127.0.0.1:{port}/"),
-            Err(_) => text.to_owned(),
-        };
-        let wrong = || Failure::usage(format!("{text:?} is neither a URL nor a port"));
-        let uri: Uri = url.parse().map_err(|_| wrong())?;
-        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return Err(wrong());
-        };
-        let server = Server::parse("the URL", &format!("{scheme}://{authority}"))?;
-        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        let (server, path) = Server::and_path(text)?;
         Ok(Self {
             server: server.trusting_anybody(insecure),
-            path: path.to_owned(),
+            path,
         })
     }
 
