@@ -159,7 +159,7 @@ impl Trigger {
         let place = self.target.shown();
         writeln!(streams.out, "{} {place}  {provider} {event}", ready.method)?;
         if self.args.verbose {
-            self.write_request(ready, streams)?;
+            write_request(ready, streams)?;
         }
         let reason = answer.status.canonical_reason().unwrap_or_default();
         let (status, took) = (answer.status.as_u16(), answer.took.as_millis());
@@ -176,18 +176,8 @@ impl Trigger {
             return Ok(Exit::Ok);
         }
         writeln!(streams.out, "{} {}", ready.method, self.target.shown())?;
-        self.write_request(&ready, streams)?;
+        write_request(&ready, streams)?;
         Ok(Exit::Ok)
-    }
-
-    fn write_request(&self, ready: &Ready, streams: &mut Streams<'_>) -> Result<(), Failure> {
-        for (name, value) in &ready.headers {
-            writeln!(streams.out, "{name}: {value}")?;
-        }
-        writeln!(streams.out)?;
-        streams.out.write_all(&ready.body)?;
-        writeln!(streams.out)?;
-        Ok(())
     }
 
     fn as_json(&self, ready: &Ready, answer: Option<&Answer>) -> serde_json::Value {
@@ -211,6 +201,16 @@ impl Trigger {
         }
         all
     }
+}
+
+fn write_request(ready: &Ready, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    for (name, value) in &ready.headers {
+        writeln!(streams.out, "{name}: {value}")?;
+    }
+    writeln!(streams.out)?;
+    streams.out.write_all(&ready.body)?;
+    writeln!(streams.out)?;
+    Ok(())
 }
 
 fn no_such(name: &str) -> Failure {

@@ -1,6 +1,6 @@
 //! Samples of what providers send: realistic, and signed as the provider signs.
 //!
-//! They are data, in the files of `samples/`. A sample is made into a request with [`Sample::make`],
+//! They are data, in the files of `samples/`. A sample is made into a request by [`Sample::make`],
 //! which puts fresh ids and times into it, signs it by the provider's preset, and on demand spoils
 //! it in one of the ways in which requests go wrong ([`Spoil`]).
 //!
@@ -230,11 +230,7 @@ fn filled(text: &str, fresh: Fresh, secret: &str) -> String {
     if !text.contains("{{") {
         return text.to_owned();
     }
-    let hex: String = fresh
-        .seed
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hex = format!("{:032x}", u128::from_be_bytes(fresh.seed));
     let uuid = format!(
         "{}-{}-4{}-8{}-{}",
         &hex[..8],

@@ -22,6 +22,10 @@ use crate::{Streams, world};
   posthaste trigger stripe.invoice.paid --url \"$SOURCE_URL\" --secret-file secret.txt --duplicate
   posthaste trigger contentful.Entry.publish --url \"$SOURCE_URL\" --secret \"$SECRET\" --tampered
   posthaste trigger --list github")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the command line"
+)]
 pub struct TriggerArgs {
     /// The provider, and after a full stop what happened; --list names both
     #[arg(value_name = "PROVIDER[.EVENT]")]

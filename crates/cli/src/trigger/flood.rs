@@ -113,10 +113,8 @@ impl Tally {
     }
 
     fn exit(&self, count: u32, spoiled: bool) -> Exit {
-        let good = |status: &u16| match spoiled {
-            true => (400..500).contains(status),
-            false => (200..300).contains(status),
-        };
+        let expected = if spoiled { 400..500 } else { 200..300 };
+        let good = |status: &u16| expected.contains(status);
         let statuses = self.statuses.iter();
         let good: u32 = statuses
             .filter(|(status, _)| good(status))
