@@ -79,7 +79,10 @@ pub(crate) fn contract(args: &[String]) -> Result<()> {
 pub(crate) fn fuzz(args: &[String]) -> Result<()> {
     let seconds = args.first().map_or("60", String::as_str);
     let targets: [(&str, &[&str]); 4] = [
-        ("posthaste-fuzz", &["--test", "parsers"]),
+        (
+            "posthaste-fuzz",
+            &["--test", "parsers", "--test", "schemes"],
+        ),
         ("posthaste-api", &["--lib", "tests::fuzz"]),
         ("posthaste-engine", &["--lib", "no_text_breaks_it"]),
         ("posthaste", &["--bins", "no_file_breaks_it"]),

@@ -72,6 +72,11 @@ pub struct Scheme {
     event: Vec<Location>,
 }
 
+/// The longest description of a scheme, in bytes.
+pub const SCHEME_LEN_MAX: usize = 16 << 10;
+/// The most full stops in a line of it.
+const STOPS_MAX: usize = 64;
+
 /// What a signature is made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -130,6 +135,9 @@ pub enum InvalidScheme {
     /// Not TOML or JSON, or not the fields that a scheme has.
     #[error("{0}")]
     Syntax(String),
+    /// Longer than [`SCHEME_LEN_MAX`].
+    #[error("is longer than {SCHEME_LEN_MAX} bytes")]
+    TooLong,
     /// Without this, anybody could make a signature.
     #[error("`signed` has no `{{secret}}`, so anybody could make a signature")]
     NoSecret,
@@ -197,10 +205,21 @@ impl TryFrom<Fields> for Scheme {
 impl Scheme {
     /// Reads a scheme from TOML, or from JSON where the text starts with a brace.
     pub fn parse(text: &str) -> Result<Self, InvalidScheme> {
+        if text.len() > SCHEME_LEN_MAX {
+            return Err(InvalidScheme::TooLong);
+        }
         let text = text.trim_start();
         if text.starts_with('{') {
             serde_json::from_str(text).map_err(|error| InvalidScheme::Syntax(error.to_string()))
         } else {
+            // Each full stop of a key is a table within a table, and those are dropped one within
+            // the other: some ten thousand of them end on the stack's guard page.
+            let stops = |line: &str| line.bytes().filter(|byte| *byte == b'.').count();
+            if text.lines().any(|line| stops(line) > STOPS_MAX) {
+                return Err(InvalidScheme::Syntax(
+                    "a line has too many full stops".to_owned(),
+                ));
+            }
             toml::from_str(text).map_err(|error| InvalidScheme::Syntax(error.message().to_owned()))
         }
     }

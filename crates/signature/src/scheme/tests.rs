@@ -225,3 +225,16 @@ fn keys_are_read_as_the_scheme_has_them_and_never_shown() {
         "***"
     );
 }
+
+/// Found by a fuzzer: a key of thirty thousand parts ran the stack out.
+#[test]
+fn a_description_beyond_reason_is_refused() {
+    let deep = format!("{}a = 1", "a.".repeat(SCHEME_LEN_MAX / 4));
+    let long = "#".repeat(SCHEME_LEN_MAX + 1);
+
+    assert!(matches!(
+        Scheme::parse(&deep),
+        Err(InvalidScheme::Syntax(_))
+    ));
+    assert_eq!(Scheme::parse(&long), Err(InvalidScheme::TooLong));
+}
