@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use domain::{DeliveryState, EndpointKey, MessageId, MessageKey, OrderingKey};
+use domain::{EndpointKey, MessageId, MessageKey, OrderingKey};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use store::{
     Appended, Error, FAN_OUT_INLINE, InLine, NewMessage, OnEventId, Publish, PublishOutcome,
@@ -14,6 +14,7 @@ use store::{
 
 use crate::codec;
 use crate::fault::Fault;
+use crate::fresh::{self, Rows};
 use crate::idempotency::{self, Known};
 use crate::writer::{Memory, Tx, Weight};
 use crate::{delivery, expand, line};
@@ -24,7 +25,7 @@ pub(crate) fn weight(batch: &[Publish]) -> Weight {
     messages.fold(Weight::default(), |sum, message| Weight {
         messages: sum.messages + 1,
         bytes: sum.bytes + message.payload.bytes.len(),
-        patient: false,
+        ..Weight::default()
     })
 }
 
@@ -35,7 +36,7 @@ pub(crate) fn append(tx: &mut Tx<'_>, batch: &[Publish]) -> Result<Appended, Fau
         connection,
         memory: tx.memory,
         insert_message: connection.prepare_cached(INSERT_MESSAGE)?,
-        insert_delivery: connection.prepare_cached(INSERT_DELIVERY)?,
+        rows: Rows::prepare(connection)?,
         routing_versions: HashMap::new(),
         expiries: HashMap::new(),
         in_line: Vec::new(),
@@ -54,13 +55,8 @@ pub(crate) fn append(tx: &mut Tx<'_>, batch: &[Publish]) -> Result<Appended, Fau
 
 const INSERT_MESSAGE: &str = "
     INSERT INTO message (key, rest, application, event_type, event_id, channels, tags, at,
-                         deliver_at, expires, content_type, payload, ordering_key)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-
-// A destination named twice is one delivery.
-const INSERT_DELIVERY: &str = "
-    INSERT OR IGNORE INTO delivery (message, endpoint, state, generation, due, attempts, scheduled)
-    VALUES (?1, ?2, ?5, ?3, ?4, 0, 0)";
+                         deliver_at, expires, content_type, payload, ordering_key, fresh)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 
 /// Refuses ids that cannot be stored, before anything is.
 fn check_ids(tx: &Tx<'_>, batch: &[Publish]) -> Result<(), Fault> {
@@ -103,7 +99,7 @@ struct Appender<'a> {
     connection: &'a Connection,
     memory: &'a mut Memory,
     insert_message: CachedStatement<'a>,
-    insert_delivery: CachedStatement<'a>,
+    rows: Rows<'a>,
     /// Per application of this batch; `None` when there is no such application.
     routing_versions: HashMap<i64, Option<i64>>,
     /// Ranges of keys by the hours of expiry and of publishing.
@@ -215,6 +211,7 @@ impl Appender<'_> {
 
     fn insert(&mut self, application: i64, message: &NewMessage) -> rusqlite::Result<()> {
         let key = message.id.key();
+        let fresh = self.fresh(message);
         self.insert_message.execute(params![
             key.0,
             codec::rest_of(message.id),
@@ -229,9 +226,13 @@ impl Appender<'_> {
             message.payload.content_type.as_deref(),
             &message.payload.bytes[..],
             message.ordering_key.as_ref().map(OrderingKey::as_str),
+            fresh.as_deref(),
         ])?;
         self.memory.newest = self.memory.newest.max(key.0);
         self.will_expire(key, message);
+        if fresh.is_some() {
+            return Ok(());
+        }
         if let Some(ordering_key) = &message.ordering_key {
             return self.insert_in_line(application, message, ordering_key);
         }
@@ -239,15 +240,37 @@ impl Appender<'_> {
             return self.insert_fan_out(key, message, None);
         }
         for destination in &message.destinations {
-            self.insert_delivery.execute(params![
-                key.0,
-                destination.0,
-                self.memory.generation(*destination),
-                message.due.as_micros(),
-                DeliveryState::Pending.code(),
-            ])?;
+            let generation = self.memory.generation(*destination);
+            let due = message.due.as_micros();
+            self.rows.insert((key.0, destination.0), generation, due)?;
         }
         Ok(())
+    }
+
+    /// Notes the deliveries of a message that need no rows for now, and packs them for the
+    /// message's own.
+    ///
+    /// A key that is not the newest may be one that the counter has passed.
+    fn fresh(&self, message: &NewMessage) -> Option<Vec<u8>> {
+        let key = message.id.key().0;
+        let wanted = message.destinations.len();
+        let mut fresh = fresh::lock(&self.memory.fresh);
+        fresh.published(message.payload.bytes.len());
+        if wanted == 0
+            || wanted > FAN_OUT_INLINE
+            || message.deliver_at.is_some()
+            || message.ordering_key.is_some()
+            || key <= self.memory.newest
+            || !fresh.has_room(wanted)
+        {
+            return None;
+        }
+        let endpoint = |one: &EndpointKey| (one.0, self.memory.generation(*one));
+        let endpoints: Vec<_> = message.destinations.iter().map(endpoint).collect();
+        let due = message.due.as_micros();
+        let packed = codec::put_fresh(due, &endpoints);
+        fresh.insert(key, due, endpoints);
+        Some(packed)
     }
 
     /// Makes the deliveries of a message with a key, each at the end of its line. What has more
@@ -273,16 +296,8 @@ impl Appender<'_> {
         for destination in &message.destinations {
             let generation = self.memory.generation(*destination);
             let due = message.due.as_micros();
-            let pending = DeliveryState::Pending.code();
-            let inserted = self.insert_delivery.execute(params![
-                key.0,
-                destination.0,
-                generation,
-                due,
-                pending
-            ])?;
             let delivery = (key.0, destination.0);
-            if inserted == 0
+            if !self.rows.insert(delivery, generation, due)?
                 || line::enter(self.connection, delivery, generation, ordering_key.as_str())?
             {
                 continue;

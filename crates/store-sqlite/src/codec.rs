@@ -270,6 +270,38 @@ pub(crate) fn destinations(mut bytes: &[u8]) -> Result<Vec<EndpointKey>> {
     Ok(found)
 }
 
+/// Packs the deliveries of a message that have no rows: when they are due, and pairs of endpoint
+/// and generation.
+pub(crate) fn put_fresh(due: i64, endpoints: &[(i64, i64)]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(8 + endpoints.len() * 3);
+    bytes.extend_from_slice(&due.to_be_bytes());
+    let mut number = [0; 10];
+    for (endpoint, generation) in endpoints {
+        for part in [endpoint, generation] {
+            let length = put_number(part.unsigned_abs(), &mut number);
+            bytes.extend_from_slice(&number[..length]);
+        }
+    }
+    bytes
+}
+
+/// Reads back what [`put_fresh`] wrote.
+pub(crate) fn fresh(bytes: &[u8]) -> Result<(i64, Vec<(i64, i64)>)> {
+    let (due, mut rest) = bytes
+        .split_first_chunk()
+        .ok_or_else(|| invalid("deliveries of a message"))?;
+    let mut endpoints = Vec::new();
+    let part = |rest: &mut &[u8]| {
+        take_number(rest)
+            .and_then(|number| i64::try_from(number).ok())
+            .ok_or_else(|| invalid("deliveries of a message"))
+    };
+    while !rest.is_empty() {
+        endpoints.push((part(&mut rest)?, part(&mut rest)?));
+    }
+    Ok((i64::from_be_bytes(*due), endpoints))
+}
+
 /// Returns the hour in which a message with this key was published, counted from 1970.
 pub(crate) fn hour_of_key(key: MessageKey) -> i64 {
     (key.0 >> 21) / 3_600_000
@@ -322,6 +354,21 @@ mod tests {
             let read = destinations(&put_destinations(&written)).expect("readable");
 
             prop_assert_eq!(read, written);
+        }
+
+        #[test]
+        fn deliveries_without_rows_are_read_as_they_were_written(
+            due in any::<i64>(),
+            pairs in any::<Vec<(u32, u32)>>(),
+        ) {
+            let written: Vec<(i64, i64)> = pairs
+                .into_iter()
+                .map(|(endpoint, generation)| (endpoint.into(), generation.into()))
+                .collect();
+
+            let read = fresh(&put_fresh(due, &written)).expect("readable");
+
+            prop_assert_eq!(read, (due, written));
         }
     }
 

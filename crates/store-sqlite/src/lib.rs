@@ -29,6 +29,7 @@ mod expand;
 mod expunge;
 mod failing;
 mod fault;
+mod fresh;
 mod give_up;
 mod idempotency;
 mod job;
@@ -64,6 +65,7 @@ use tokio::sync::oneshot;
 
 use crate::checkpoint::Checkpointer;
 use crate::fault::Fault;
+use crate::fresh::{Scope, SharedFresh};
 use crate::reader::Readers;
 use crate::writer::{Job, Task, Tx, Weight, Writer};
 
@@ -159,6 +161,7 @@ enum Backend {
 /// Fields are dropped in order: the writer ends first, so that the log has seen its last commit.
 struct Threads {
     announces: Arc<AtomicBool>,
+    fresh: SharedFresh,
     writer: WriterThread,
     readers: Readers,
     _checkpointer: Checkpointer,
@@ -280,6 +283,28 @@ impl SqliteStore {
         answer
             .await
             .unwrap_or_else(|_| Err(Error::Failed("the writer is gone".into())))
+    }
+
+    /// Sees to it that deliveries which a query is about have rows.
+    async fn settle(&self, scope: Scope) -> Result<(), Error> {
+        let concerned = match &*self.backend {
+            Backend::Threads(threads) => fresh::lock(&threads.fresh).concerns(scope),
+            Backend::Inline(writer) => {
+                let writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+                fresh::lock(&writer.fresh()).concerns(scope)
+            }
+        };
+        if !concerned {
+            return Ok(());
+        }
+        let work = move |tx: &mut Tx<'_>| {
+            Ok(fresh::lock(&tx.memory.fresh).make_rows(tx.connection, scope)?)
+        };
+        let weight = Weight {
+            unseen: true,
+            ..Weight::default()
+        };
+        self.write_checked(weight, work).await
     }
 
     /// Runs a query in one read transaction; it is told a commit that it certainly sees.

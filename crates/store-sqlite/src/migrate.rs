@@ -45,6 +45,10 @@ const MIGRATIONS: &[Migration] = &[
         version: 8,
         sql: include_str!("../migrations/0008_failing.sql"),
     },
+    Migration {
+        version: 9,
+        sql: include_str!("../migrations/0009_fresh.sql"),
+    },
 ];
 
 /// Applies what is missing, each migration in its own transaction.

@@ -98,6 +98,7 @@ fn threads(
     let writer = Writer::new(connection, commits, Arc::clone(&options.on_fatal))?;
     Ok(Threads {
         announces: writer.announces(),
+        fresh: writer.fresh(),
         writer: start_writer(writer, log, Arc::clone(&options.on_fatal))?,
         readers: Readers::start(readers)?,
         _checkpointer: checkpointer,

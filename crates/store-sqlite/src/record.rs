@@ -1,6 +1,7 @@
 //! Recording outcomes: attempts, delivery states and counters in one transaction.
 //!
-//! A success, which is nearly every outcome, is one insert and one delete. Whatever else follows
+//! A success, which is nearly every outcome, is one insert; there is a row to delete only if the
+//! delivery was no longer fresh. Whatever else follows
 //! from an attempt reads the delivery first and writes it back.
 
 use std::collections::HashMap;
@@ -13,6 +14,7 @@ use crate::codec;
 use crate::delivery::{self, Back, Delivery};
 use crate::failing;
 use crate::fault::Fault;
+use crate::fresh;
 use crate::line;
 use crate::writer::{Tx, Weight};
 
@@ -22,6 +24,7 @@ pub(crate) fn weight(batch: &[AttemptRecord]) -> Weight {
         messages: batch.len(),
         bytes: batch.iter().map(|record| record.response.len()).sum(),
         patient: true,
+        unseen: false,
     }
 }
 
@@ -73,8 +76,13 @@ pub(crate) fn record(tx: &mut Tx<'_>, batch: &[AttemptRecord]) -> Result<Vec<Rec
         count(&mut minutes, record);
         failing::note(tx, record)?;
         if record.then == AfterAttempt::Success {
-            erase.execute([record.message.0, record.endpoint.0])?;
+            let (message, endpoint) = (record.message.0, record.endpoint.0);
+            if !fresh::lock(&tx.memory.fresh).succeed(message, endpoint) {
+                erase.execute([message, endpoint])?;
+            }
         } else {
+            let (message, endpoint) = (record.message.0, record.endpoint.0);
+            fresh::lock(&tx.memory.fresh).make_row(connection, message, endpoint)?;
             follow(connection, record)?;
         }
         if let Some(release) = record.release

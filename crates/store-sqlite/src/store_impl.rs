@@ -20,6 +20,7 @@ use store::{
 };
 use tokio::sync::oneshot;
 
+use crate::fresh::Scope;
 use crate::{
     Backend, SqliteStore, announcement, append, application, attempt, backup, claim, endpoint,
     event_type, expand, expunge, failing, give_up, job, job_step, message, prune, record, resend,
@@ -49,8 +50,10 @@ impl Store for SqliteStore {
     }
 
     async fn claim(&self, claim: Claim) -> Result<Claimed, Error> {
-        self.read(move |c, as_of| claim::claim(c, &claim, as_of))
-            .await
+        // Read first: what is committed later may well stay without rows and be missed.
+        let as_of = self.commits();
+        self.settle(Scope::Endpoint(claim.destination)).await?;
+        self.read(move |c, _| claim::claim(c, &claim, as_of)).await
     }
 
     async fn give_up(&self, give_up: GiveUp) -> Result<u64, Error> {
@@ -62,6 +65,7 @@ impl Store for SqliteStore {
         after: Option<EndpointKey>,
         limit: u16,
     ) -> Result<Vec<DestinationDue>, Error> {
+        self.settle(Scope::All).await?;
         self.read(move |c, _| claim::destinations_due(c, after, limit))
             .await
     }
@@ -294,6 +298,7 @@ impl Store for SqliteStore {
         message: MessageId,
         page: PageRequest<EndpointKey>,
     ) -> Result<Page<MessageDestination>, Error> {
+        self.settle(Scope::Message(message.key())).await?;
         self.read(move |c, _| attempt::destinations(c, message, &page))
             .await
     }
@@ -306,6 +311,7 @@ impl Store for SqliteStore {
         page: PageRequest<MessageKey>,
     ) -> Result<Page<EndpointMessage, MessageKey>, Error> {
         let filter = filter.clone();
+        self.settle(Scope::All).await?;
         self.read(move |c, _| message::list_of_endpoint(c, application, endpoint, &filter, &page))
             .await
     }
@@ -315,6 +321,7 @@ impl Store for SqliteStore {
         endpoint: EndpointKey,
         span: Span,
     ) -> Result<EndpointStats, Error> {
+        self.settle(Scope::All).await?;
         self.read(move |c, _| statistics::of_endpoint(c, endpoint, span))
             .await
     }
@@ -413,6 +420,7 @@ impl Store for SqliteStore {
     }
 
     async fn preview(&self, preview: Preview) -> Result<Previewed, Error> {
+        self.settle(Scope::All).await?;
         self.read(move |c, _| job_step::preview(c, &preview)).await
     }
     async fn prune(&self, prune: Prune) -> Result<Pruned, Error> {

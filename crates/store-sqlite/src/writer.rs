@@ -26,6 +26,7 @@ use tokio::sync::oneshot;
 use crate::OnFatal;
 use crate::failing::{self, Failing};
 use crate::fault::{Fault, Verdict};
+use crate::fresh::{self, Fresh, SharedFresh};
 use crate::prune::Pruner;
 
 /// A merged transaction takes no further unit once it has so many messages and records.
@@ -48,10 +49,13 @@ pub(crate) struct Memory {
     pub(crate) newest: i64,
     /// Endpoints that have failed since their last success.
     pub(crate) failing: HashMap<i64, Failing>,
+    /// Deliveries without rows; those who read rows look at it first.
+    pub(crate) fresh: SharedFresh,
 }
 
 impl Memory {
-    fn load(connection: &Connection) -> rusqlite::Result<Self> {
+    fn load(connection: &Connection, fresh: &SharedFresh) -> rusqlite::Result<Self> {
+        *fresh::lock(fresh) = Fresh::load(connection)?;
         let epochs = connection
             .prepare_cached("SELECT epoch FROM shard ORDER BY id")?
             .query_map([], |row| row.get(0))?
@@ -68,6 +72,7 @@ impl Memory {
             generations,
             newest,
             failing: failing::load(connection)?,
+            fresh: Arc::clone(fresh),
         })
     }
 }
@@ -93,6 +98,8 @@ pub(crate) struct Weight {
     pub(crate) bytes: usize,
     /// It may wait a little for others to share a commit with.
     pub(crate) patient: bool,
+    /// It changes how things are stored and nothing that callers see.
+    pub(crate) unseen: bool,
 }
 
 /// A unit of work that waits for the writer.
@@ -160,7 +167,7 @@ impl Writer {
         commits: Arc<AtomicU64>,
         on_fatal: OnFatal,
     ) -> rusqlite::Result<Self> {
-        let memory = Memory::load(&connection)?;
+        let memory = Memory::load(&connection, &Arc::default())?;
         Ok(Self {
             connection,
             memory,
@@ -174,6 +181,11 @@ impl Writer {
     /// Returns the switch of announcements.
     pub(crate) fn announces(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.announces)
+    }
+
+    /// Returns what is known of deliveries without rows.
+    pub(crate) fn fresh(&self) -> SharedFresh {
+        Arc::clone(&self.memory.fresh)
     }
 
     pub(crate) fn connection(&self) -> &Connection {
@@ -233,18 +245,23 @@ impl Writer {
     fn attempt(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Verdict> {
         self.statement("BEGIN IMMEDIATE")?;
         let commit = self.commits.load(Ordering::Relaxed) + 1;
-        for job in batch {
+        for job in batch.iter_mut() {
             self.run_one(job.as_mut(), commit)?;
         }
+        self.of_fresh(Fresh::follow)?;
         self.statement("COMMIT")?;
+        fresh::lock(&self.memory.fresh).committed();
         // Raised only now: whoever reads the number sees the rows.
-        self.commits.store(commit, Ordering::Release);
+        if !batch.iter().all(|job| job.weight().unseen) {
+            self.commits.store(commit, Ordering::Release);
+        }
         Ok(())
     }
 
     fn run_one(&mut self, job: &mut dyn Job, commit: u64) -> Result<(), Verdict> {
         let savepoint = job.wants_savepoint();
         if savepoint {
+            self.of_fresh(Fresh::settle)?;
             self.statement("SAVEPOINT job")?;
         }
         let result = job.run(&mut Tx {
@@ -297,9 +314,18 @@ impl Writer {
 
     fn remember(&mut self) -> Result<(), Verdict> {
         self.pruner = Pruner::default();
-        self.memory = Memory::load(&self.connection)
+        self.memory = Memory::load(&self.connection, &self.memory.fresh)
             .map_err(|error| Verdict::of(&error, &self.connection))?;
         Ok(())
+    }
+
+    fn of_fresh(
+        &self,
+        work: fn(&mut Fresh, &Connection, i64) -> rusqlite::Result<()>,
+    ) -> Result<(), Verdict> {
+        let mut fresh = fresh::lock(&self.memory.fresh);
+        work(&mut fresh, &self.connection, self.memory.newest)
+            .map_err(|error| Verdict::of(&error, &self.connection))
     }
 
     fn statement(&self, sql: &str) -> Result<(), Verdict> {

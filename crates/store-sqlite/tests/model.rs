@@ -1,6 +1,6 @@
 //! Random operations: SQLite and the plain maps must answer alike.
 //!
-//! Every answer of an operation is compared, and after each one everything that can be read.
+//! Every answer of an operation is compared, and now and then everything that can be read.
 #![expect(
     clippy::unwrap_used,
     reason = "these are tests, their helpers included"
@@ -628,15 +628,19 @@ proptest! {
 
     #[test]
     fn sqlite_answers_like_the_model(
-        operations in proptest::collection::vec(operation(), 1..40),
+        // Not after each one: looking gives deliveries rows that they would do without.
+        operations in proptest::collection::vec((operation(), any::<bool>()), 1..40),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let mut pair = Pair::new().await;
-            for operation in operations {
+            for (operation, look) in operations {
                 pair.run(operation).await;
-                pair.compare().await;
+                if look {
+                    pair.compare().await;
+                }
             }
+            pair.compare().await;
         });
     }
 }
