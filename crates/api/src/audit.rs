@@ -56,6 +56,9 @@ struct AuditOut {
     /// The id of its application, for what belongs to one
     #[serde(skip_serializing_if = "Option::is_none")]
     application: Option<String>,
+    /// Its application was deleted, and what it said about values with it
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    erased: bool,
     /// SHA-256 of all its fields before
     #[serde(skip_serializing_if = "Option::is_none")]
     before_hash: Option<String>,
@@ -110,6 +113,7 @@ fn hex(bytes: &[u8]) -> String {
 impl From<AuditRow> for AuditOut {
     fn from(row: AuditRow) -> Self {
         let entry = row.entry;
+        let values = entry.values.as_ref();
         Self {
             number: row.number,
             timestamp: entry.at.to_string(),
@@ -118,9 +122,14 @@ impl From<AuditRow> for AuditOut {
             action: entry.action,
             target: entry.target,
             application: entry.application.map(|id| id.to_string()),
-            before_hash: entry.before.map(|hash| hex(&hash)),
-            after_hash: entry.after.map(|hash| hex(&hash)),
-            changes: object_or_empty(&entry.changes),
+            before_hash: values
+                .and_then(|values| values.before)
+                .map(|hash| hex(&hash)),
+            after_hash: values
+                .and_then(|values| values.after)
+                .map(|hash| hex(&hash)),
+            changes: object_or_empty(values.map_or("{}", |values| &values.changes)),
+            erased: values.is_none(),
             hash: hex(&row.hash),
         }
     }

@@ -437,6 +437,8 @@ pub(crate) struct Retention {
     pub(crate) payload: Span,
     /// Messages and attempts.
     pub(crate) history: Span,
+    /// Counters per endpoint and minute, which statistics are made of.
+    pub(crate) statistics: Span,
     /// Entries of the audit trail.
     pub(crate) audit: Span,
     /// How often the pruner looks.
@@ -451,6 +453,7 @@ impl Default for Retention {
         Self {
             payload: Span(engine.payload_retention),
             history: Span(engine.history_retention),
+            statistics: Span(engine.statistics_retention),
             audit: Span::seconds(365 * 24 * 3_600),
             interval: Span(engine.prune_interval),
             rows: engine.prune_rows,
@@ -758,6 +761,7 @@ impl Config {
             prune_rows: self.retention.rows,
             payload_retention: self.retention.payload.0,
             history_retention: self.retention.history.0,
+            statistics_retention: self.retention.statistics.0,
             cautious,
             ..EngineConfig::default()
         })

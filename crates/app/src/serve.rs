@@ -124,7 +124,10 @@ async fn open(config: &Config, data: &DataDir, listens: SocketAddr) -> anyhow::R
 }
 
 fn open_store(config: &Config, data: &DataDir) -> anyhow::Result<SqliteStore> {
+    let mut seed = [0; 32];
+    SystemEntropy::default().fill(&mut seed);
     let options = store_sqlite::Options {
+        seed,
         readers: config.store.readers,
         ..store_sqlite::Options::file(data.database(), Arc::new(die))
     };

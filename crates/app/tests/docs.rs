@@ -223,6 +223,7 @@ pages! {
     the_guide_to_migrating_does_what_it_says: "guides/migrate.md",
     the_guide_to_keys_does_what_it_says: "guides/keys.md",
     the_guide_to_the_audit_trail_does_what_it_says: "guides/audit.md",
+    the_guide_to_erasing_does_what_it_says: "guides/erasure.md",
 }
 
 /// The pages that have something to run, by their paths below `docs`.

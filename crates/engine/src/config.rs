@@ -64,6 +64,8 @@ pub struct EngineConfig {
     pub payload_retention: Duration,
     /// How long messages and attempts are listed.
     pub history_retention: Duration,
+    /// How long the counters per endpoint and minute are kept.
+    pub statistics_retention: Duration,
     /// The value of the `user-agent` header.
     pub user_agent: String,
     /// The last run ended uncleanly: destinations start with a quarter of the concurrency.
@@ -102,6 +104,7 @@ impl Default for EngineConfig {
             prune_rows: 500,
             payload_retention: Duration::from_secs(90 * DAY),
             history_retention: Duration::from_secs(90 * DAY),
+            statistics_retention: Duration::from_secs(90 * DAY),
             user_agent: concat!("posthaste/", env!("CARGO_PKG_VERSION")).to_owned(),
             cautious: false,
             suspects: Suspects::default(),

@@ -25,6 +25,7 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         let prune = Prune {
             now: shared.now(),
             history: shared.config.history_retention,
+            statistics: shared.config.statistics_retention,
             rows: shared.config.prune_rows,
         };
         pause = match shared.store.prune(prune).await {

@@ -1,7 +1,9 @@
 //! The audit trail: reading it, and checking that nobody has altered it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use domain::ApplicationId;
 use store::{AuditFilter, AuditRow, Order, Page, PageRequest};
 
 use crate::Service;
@@ -22,6 +24,27 @@ pub struct AuditVerdict {
     pub broken: Option<i64>,
 }
 
+/// Entries whose values are gone, by application, until its deletion explains them.
+#[derive(Debug, Default)]
+struct Erased(BTreeMap<Option<ApplicationId>, i64>);
+
+impl Erased {
+    fn see(&mut self, row: &AuditRow) {
+        let entry = &row.entry;
+        if entry.values.is_none() {
+            self.0.entry(entry.application).or_insert(row.number);
+        }
+        if entry.application.is_some() && entry.action == "application.delete" {
+            self.0.remove(&entry.application);
+        }
+    }
+
+    /// Returns the first entry whose values nothing has erased but an intruder.
+    fn unexplained(&self) -> Option<i64> {
+        self.0.values().min().copied()
+    }
+}
+
 impl Service {
     /// Lists entries of the trail by number.
     pub async fn audit(
@@ -33,13 +56,15 @@ impl Service {
         Ok(self.store().audit(caller.organization, query, page).await?)
     }
 
-    /// Checks every entry against the one before it, from the oldest that retention has left.
+    /// Checks every entry against the one before it, from the oldest that retention has left; and
+    /// that values are missing of deleted applications only.
     pub async fn verify_audit(&self, caller: Caller) -> Result<AuditVerdict, Error> {
         const ROWS: u16 = 1_000;
         let organization = caller.organization;
         // Read first: what is added meanwhile lies behind it.
         let ends = self.store().audit_ends(organization).await?;
         let mut at = ends.erased;
+        let mut erased = Erased::default();
         let mut verdict = AuditVerdict {
             entries: 0,
             newest: ends.newest,
@@ -60,6 +85,7 @@ impl Service {
                     return Ok(verdict);
                 }
                 at = (row.number, row.hash);
+                erased.see(&row);
                 verdict.entries += 1;
                 if at.0 == ends.newest.0 {
                     break;
@@ -72,6 +98,7 @@ impl Service {
         if at != ends.newest {
             verdict.broken = Some(at.0 + 1);
         }
+        verdict.broken = verdict.broken.or(erased.unexplained());
         Ok(verdict)
     }
 

@@ -85,11 +85,12 @@ impl Service {
             now,
             idempotency,
         };
-        self.begin_job(new).await
+        self.begin_job(caller, new).await
     }
 
-    async fn begin_job(&self, new: NewJob) -> Result<Job, Error> {
-        let job = self.store().create_job(new).await?.into_inner();
+    async fn begin_job(&self, caller: Caller, new: NewJob) -> Result<Job, Error> {
+        let store = self.store_as(caller);
+        let job = store.create_job(new).await?.into_inner();
         self.engine().jobs_changed();
         Ok(job)
     }
@@ -196,7 +197,7 @@ impl Service {
             now,
             idempotency,
         };
-        self.begin_job(new).await
+        self.begin_job(caller, new).await
     }
 
     /// Reads one job, of the application if one is given.

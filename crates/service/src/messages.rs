@@ -129,7 +129,7 @@ impl Service {
         let message = self.message_in(application, message).await?.id;
         let now = self.engine().schedule_now();
         let expunged = self
-            .store()
+            .store_as(caller)
             .expunge_message(application, message, now)
             .await?;
         if expunged.canceled {
@@ -149,7 +149,13 @@ impl Service {
         message: &MessageRef,
         attempt: domain::AttemptId,
     ) -> Result<(), Error> {
-        let message = self.message(caller, application, message).await?.id;
-        Ok(self.store().expunge_attempt(message, attempt).await?)
+        let application = self.application(caller, application).await?.key;
+        let message = self.message_in(application, message).await?.id;
+        let now = self.now();
+        let store = self.store_as(caller);
+        store
+            .expunge_attempt(application, message, attempt, now)
+            .await?;
+        Ok(())
     }
 }

@@ -7,8 +7,8 @@ use domain::{ApiKeyId, ApplicationId, ApplicationKey, OrganizationKey, Timestamp
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use store::{
-    AuditEnds, AuditEntry, AuditFields, AuditFilter, AuditRow, AuditStore, Audited, Author, Error,
-    Page, PageRequest, Store, audit_changes, audit_hash,
+    AuditChange, AuditEnds, AuditEntry, AuditFields, AuditFilter, AuditRow, AuditStore,
+    AuditValues, Audited, Author, Error, Page, PageRequest, Store,
 };
 
 use crate::SqliteStore;
@@ -67,18 +67,17 @@ pub(crate) fn note(
     organization: OrganizationKey,
     change: Change<'_>,
 ) -> rusqlite::Result<()> {
-    let author = tx.author.as_deref().cloned().unwrap_or_default();
-    let entry = AuditEntry {
+    let change = AuditChange {
         at: change.at,
-        author,
-        action: change.action.to_owned(),
+        author: tx.author.as_deref().cloned().unwrap_or_default(),
+        action: change.action,
         target: change.target,
         application: change.application,
-        before: change.before.as_ref().map(audit_hash),
-        after: change.after.as_ref().map(audit_hash),
-        changes: audit_changes(change.before.as_ref(), change.after.as_ref()),
+        before: change.before,
+        after: change.after,
     };
-    let row = AuditRow::behind(ends(tx.connection, organization)?.newest, entry);
+    let newest = ends(tx.connection, organization)?.newest;
+    let row = AuditRow::of(newest, tx.seed, organization, change);
     insert(tx.connection, organization, &row)?;
     tx.connection
         .prepare_cached(
@@ -90,17 +89,19 @@ pub(crate) fn note(
     Ok(())
 }
 
-/// [`note`] for a thing of an application, whose organization is looked up.
+/// [`note`] for a thing of an application, whose organization and id are looked up.
 pub(crate) fn note_in(
     tx: &Tx<'_>,
     application: ApplicationKey,
     change: Change<'_>,
 ) -> rusqlite::Result<()> {
-    let organization = tx
+    let (organization, id) = tx
         .connection
-        .prepare_cached("SELECT organization FROM application WHERE key = ?1")?
-        .query_row([application.0], |row| row.get(0).map(OrganizationKey))?;
-    note(tx, organization, change)
+        .prepare_cached("SELECT organization, id FROM application WHERE key = ?1")?
+        .query_row([application.0], |row| {
+            Ok((OrganizationKey(row.get(0)?), codec::application_id(row, 1)?))
+        })?;
+    note(tx, organization, change.within(id))
 }
 
 fn insert(
@@ -112,8 +113,8 @@ fn insert(
     connection
         .prepare_cached(
             "INSERT INTO audit (organization, number, at, key, request, action, target,
-                                application, before, after, changes, hash)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                                application, digest, hash)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(params![
             organization.0,
@@ -124,12 +125,43 @@ fn insert(
             entry.action,
             entry.target,
             entry.application.map(|id| id.bits().to_be_bytes()),
-            entry.before,
-            entry.after,
-            entry.changes,
+            entry.digest,
             row.hash,
+        ])?;
+    let Some(values) = &entry.values else {
+        return Ok(());
+    };
+    connection
+        .prepare_cached(
+            "INSERT INTO audit_values (organization, number, application, salt, before, after,
+                                       changes)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![
+            organization.0,
+            row.number,
+            entry.application.map(|id| id.bits().to_be_bytes()),
+            values.salt,
+            values.before,
+            values.after,
+            values.changes,
         ])
         .map(drop)
+}
+
+/// Takes the values away from the entries about an application, at most `rows`; returns how many.
+pub(crate) fn erase_values(
+    connection: &Connection,
+    application: i64,
+    rows: u64,
+) -> rusqlite::Result<usize> {
+    connection
+        .prepare_cached(
+            "DELETE FROM audit_values WHERE (organization, number) IN (
+                SELECT organization, number FROM audit_values
+                 WHERE application = (SELECT id FROM application WHERE key = ?1) LIMIT ?2)",
+        )?
+        .execute(params![application, rows.cast_signed()])
 }
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<AuditRow> {
@@ -147,12 +179,23 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<AuditRow> {
             target: row.get(5)?,
             application: application
                 .map(|bytes| ApplicationId::from_bits(u128::from_be_bytes(bytes))),
-            before: row.get(7)?,
-            after: row.get(8)?,
-            changes: row.get(9)?,
+            digest: row.get(7)?,
+            values: values(row)?,
         },
-        hash: row.get(10)?,
+        hash: row.get(8)?,
     })
+}
+
+fn values(row: &Row<'_>) -> rusqlite::Result<Option<AuditValues>> {
+    let Some(salt) = row.get(9)? else {
+        return Ok(None);
+    };
+    Ok(Some(AuditValues {
+        salt,
+        before: row.get(10)?,
+        after: row.get(11)?,
+        changes: row.get(12)?,
+    }))
 }
 
 fn list(
@@ -164,10 +207,12 @@ fn list(
     let walk = Walk::of(page);
     let (low, high) = walk.range(page.cursor.as_ref(), (0, i64::MAX), |number| *number);
     let mut select = connection.prepare_cached(&format!(
-        "SELECT number, at, key, request, action, target, application, before, after, changes,
-                hash
-           FROM audit WHERE organization = ?1 AND number > ?2 AND number < ?3
-          ORDER BY number {}",
+        "SELECT a.number, a.at, a.key, a.request, a.action, a.target, a.application, a.digest,
+                a.hash, v.salt, v.before, v.after, v.changes
+           FROM audit a LEFT JOIN audit_values v
+             ON v.organization = a.organization AND v.number = a.number
+          WHERE a.organization = ?1 AND a.number > ?2 AND a.number < ?3
+          ORDER BY a.number {}",
         walk.direction()
     ))?;
     let rows = select.query([organization.0, low, high])?;
@@ -216,6 +261,9 @@ fn prune(tx: &Tx<'_>, before: Timestamp, rows: u16) -> Result<u64, Fault> {
         let Some((number, hash)) = last else { continue };
         let erased = connection
             .prepare_cached("DELETE FROM audit WHERE organization = ?1 AND number <= ?2")?
+            .execute([organization, number])?;
+        connection
+            .prepare_cached("DELETE FROM audit_values WHERE organization = ?1 AND number <= ?2")?
             .execute([organization, number])?;
         connection
             .prepare_cached(

@@ -8,11 +8,14 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
 use crate::OnFatal;
 use crate::fault::Verdict;
+use crate::open::LOCK_WAIT;
+use crate::scrub::Cut;
 
 /// Pages of the log after which copying begins: 8 MiB.
 const PAGES_BEGIN: u32 = 8 * 256;
@@ -51,6 +54,7 @@ pub(crate) struct Checkpointer {
 /// The writer's half.
 pub(crate) struct LogWatch {
     shared: Arc<Shared>,
+    cut: Arc<Cut>,
     on_fatal: OnFatal,
 }
 
@@ -69,6 +73,7 @@ impl Checkpointer {
         }))?;
         let watch = LogWatch {
             shared: Arc::clone(&shared),
+            cut: Arc::default(),
             on_fatal: Arc::clone(&on_fatal),
         };
         let run = Arc::clone(&shared);
@@ -97,8 +102,26 @@ impl Drop for Checkpointer {
 }
 
 impl LogWatch {
+    /// Returns where it is said that the log is to be cut.
+    pub(crate) fn share_cut(&self) -> Arc<Cut> {
+        Arc::clone(&self.cut)
+    }
+
+    /// Copies all of the log and cuts it to nothing; if somebody reads in it, the next time.
+    fn cut(&self, writer: &Connection) {
+        let _alone = lock(&self.shared.copying);
+        match cut(writer) {
+            Ok(true) => self.cut.done(),
+            Ok(false) => {}
+            Err(error) => report(&error, writer, &self.on_fatal),
+        }
+    }
+
     /// Copies the end of the log when the thread is done, or all of it when it is at its bound.
     pub(crate) fn between_batches(&self, writer: &Connection) {
+        if self.cut.is_wanted() {
+            self.cut(writer);
+        }
         let at_bound = self.shared.pages.load(Ordering::Relaxed) >= PAGES_BOUND;
         let finish = self.shared.finish.swap(false, Ordering::Acquire);
         let _alone = at_bound.then(|| lock(&self.shared.copying));
@@ -108,6 +131,16 @@ impl LogWatch {
             report(&error, writer, &self.on_fatal);
         }
     }
+}
+
+fn cut(writer: &Connection) -> rusqlite::Result<bool> {
+    // Not for a moment: a reader that is at work now is not in a while.
+    writer.busy_timeout(Duration::ZERO)?;
+    let busy = writer
+        .prepare_cached("PRAGMA wal_checkpoint(TRUNCATE)")?
+        .query_row([], |row| row.get::<_, i64>(0));
+    writer.busy_timeout(LOCK_WAIT)?;
+    Ok(busy? == 0)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

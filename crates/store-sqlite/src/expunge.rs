@@ -4,9 +4,10 @@ use domain::{ApplicationKey, AttemptId, EndpointKey, MessageId, Timestamp};
 use rusqlite::{Connection, params};
 use store::{Error, Expunged};
 
+use crate::audit::{self, Change};
 use crate::fault::Fault;
 use crate::writer::Tx;
-use crate::{attempt, codec, delivery, expand, line};
+use crate::{attempt, codec, delivery, expand, line, scrub};
 
 pub(crate) fn message(
     tx: &mut Tx<'_>,
@@ -22,7 +23,10 @@ pub(crate) fn message(
     if !exists {
         return Err(Error::NotFound("message").into());
     }
-    Ok(content(tx.connection, key, now)?)
+    let expunged = content(tx.connection, key, now)?;
+    let change = Change::new(now, "message.expunge", &message);
+    audit::note_in(tx, application, change)?;
+    Ok(expunged)
 }
 
 /// Cancels what is unfinished and erases the payload.
@@ -55,10 +59,16 @@ pub(crate) fn content(
         .prepare_cached("UPDATE message SET payload = NULL WHERE key = ?1")?
         .execute([message])?;
     expunged.canceled |= is_coming;
+    scrub::want(connection)?;
     Ok(expunged)
 }
 
-pub(crate) fn answer(tx: &mut Tx<'_>, message: MessageId, attempt: AttemptId) -> Result<(), Fault> {
+pub(crate) fn answer(
+    tx: &mut Tx<'_>,
+    application: ApplicationKey,
+    message: MessageId,
+    (attempt, now): (AttemptId, Timestamp),
+) -> Result<(), Fault> {
     let Some(row) = attempt::by_id(tx.connection, message, attempt)? else {
         return Err(Error::NotFound("attempt").into());
     };
@@ -68,5 +78,8 @@ pub(crate) fn answer(tx: &mut Tx<'_>, message: MessageId, attempt: AttemptId) ->
               WHERE message = ?1 AND endpoint = ?2 AND number = ?3",
         )?
         .execute(params![message.key().0, row.endpoint_key.0, row.number])?;
+    scrub::want(tx.connection)?;
+    let change = Change::new(now, "attempt.expunge", &attempt);
+    audit::note_in(tx, application, change)?;
     Ok(())
 }

@@ -145,7 +145,7 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewJob) -> Result<Write<Job>, Fault>
     idempotency::remember_if(connection, idempotency, new.now, &key.0.to_be_bytes())?;
     let created = get(connection, key)?;
     let noted = Change::new(new.now, "job.create", &created.id).to(&created);
-    audit::note(tx, new.organization, noted)?;
+    audit::note_in(tx, new.application, noted)?;
     Ok(Write::Done(created))
 }
 
@@ -233,7 +233,7 @@ pub(crate) fn change(
     }
     let changed = get(connection, job.key)?;
     let noted = Change::new(now, "job.update", &changed.id);
-    audit::note(tx, organization, noted.from(&job).to(&changed))?;
+    audit::note_in(tx, job.application, noted.from(&job).to(&changed))?;
     Ok(changed)
 }
 

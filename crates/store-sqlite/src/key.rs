@@ -387,7 +387,7 @@ fn note_expiry(tx: &Tx<'_>, application: ApplicationKey, now: Timestamp) -> rusq
         .query_row([application.0], |row| row.get(0))?;
     let id = ApplicationId::from_bits(u128::from_be_bytes(id));
     let change = Change::new(now, "portal_token.expire_all", &id);
-    audit::note_in(tx, application, change.within(id))
+    audit::note_in(tx, application, change)
 }
 
 pub(crate) fn note_uses(tx: &mut Tx<'_>, uses: &[(ApiKeyId, Timestamp)]) -> Result<(), Fault> {

@@ -45,7 +45,9 @@ mod prune;
 mod reader;
 mod record;
 mod resend;
+mod scrub;
 mod shard;
+mod slack;
 mod statistics;
 mod store_impl;
 mod writer;
@@ -88,6 +90,9 @@ pub struct Options {
     pub readers: usize,
     /// Sync every commit before it is answered; only tests may want to go without.
     pub durable: bool,
+    /// Random and secret: salts of the audit trail are drawn from it. It is stored nowhere and may
+    /// differ at each start; zeros, the default, are for tests.
+    pub seed: [u8; 32],
     /// What to do when the store cannot be trusted any more.
     pub on_fatal: OnFatal,
 }
@@ -100,6 +105,7 @@ impl Options {
             inline: false,
             readers: 2,
             durable: true,
+            seed: [0; 32],
             on_fatal,
         }
     }
@@ -111,6 +117,7 @@ impl Options {
             inline: true,
             readers: 0,
             durable: false,
+            seed: [0; 32],
             on_fatal: Arc::new(|cause| panic!("the store failed: {cause}")),
         }
     }

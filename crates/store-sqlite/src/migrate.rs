@@ -49,6 +49,10 @@ const MIGRATIONS: &[Migration] = &[
         version: 9,
         sql: include_str!("../migrations/0009_fresh.sql"),
     },
+    Migration {
+        version: 10,
+        sql: include_str!("../migrations/0010_erasure.sql"),
+    },
 ];
 
 /// Applies what is missing, each migration in its own transaction.

@@ -20,7 +20,7 @@ use crate::{
 /// Statements that a connection keeps prepared; more than there are texts.
 const STATEMENTS: usize = 256;
 /// How long a connection waits for a lock of another one, which none of ours holds for long.
-const LOCK_WAIT: Duration = Duration::from_secs(5);
+pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// Page cache of the writer and of each reader, in KiB.
 const CACHE_WRITER: u32 = 16 * 1024;
 const CACHE_READER: u32 = 4 * 1024;
@@ -54,7 +54,12 @@ fn inline(
     options: Options,
 ) -> Result<SqliteStore, OpenError> {
     migrate::migrate(&connection)?;
-    let writer = Writer::new(connection, Arc::clone(&commits), options.on_fatal)?;
+    let writer = Writer::new(
+        connection,
+        Arc::clone(&commits),
+        options.seed,
+        options.on_fatal,
+    )?;
     Ok(SqliteStore {
         author: None,
         backend: Arc::new(Backend::Inline(Box::new(Mutex::new(writer)))),
@@ -95,7 +100,13 @@ fn threads(
     configure(&copier, CACHE_READER, options.durable)?;
     let (checkpointer, log) =
         Checkpointer::start(copier, &mut connection, Arc::clone(&options.on_fatal))?;
-    let writer = Writer::new(connection, commits, Arc::clone(&options.on_fatal))?;
+    let mut writer = Writer::new(
+        connection,
+        commits,
+        options.seed,
+        Arc::clone(&options.on_fatal),
+    )?;
+    writer.watch_cut(log.share_cut());
     Ok(Threads {
         announces: writer.announces(),
         fresh: writer.fresh(),
@@ -137,6 +148,8 @@ fn configure(connection: &Connection, cache_kib: u32, durable: bool) -> Result<(
     connection.pragma_update(None, "synchronous", if durable { "FULL" } else { "OFF" })?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
+    // What is deleted is overwritten where its page is written anyway: no write more.
+    connection.pragma_update_and_check(None, "secure_delete", "FAST", |_| Ok(()))?;
     connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
     // A log that had to grow further is cut to this once it starts anew.
     connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))?;

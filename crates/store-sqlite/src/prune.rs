@@ -12,8 +12,9 @@ use store::{IdempotencyKind, Prune, Pruned};
 
 use crate::delivery;
 use crate::fault::Fault;
+use crate::scrub::{self, Cut, Walk};
 use crate::writer::{Memory, Tx};
-use crate::{codec, endpoint, expand, job_step, line};
+use crate::{audit, codec, endpoint, expand, job_step, line};
 
 /// Where housekeeping goes on. Forgetting it costs a walk from the beginning, nothing else.
 #[derive(Debug, Default)]
@@ -24,6 +25,16 @@ pub(crate) struct Pruner {
     unsettled: Option<BTreeSet<i64>>,
     expiry: ExpiryWalk,
     history_key: i64,
+    minutes: MinutesWalk,
+    walk: Walk,
+}
+
+/// Counters are looked through once per hour that passes: there is an index of endpoints to walk.
+#[derive(Debug, Default)]
+struct MinutesWalk {
+    /// The hour of the cutoff that everything was looked through for.
+    hour: Option<i64>,
+    endpoint: i64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,7 +45,9 @@ enum Phase {
     History,
     Idempotency,
     Jobs,
+    Minutes,
     Deleted,
+    Scrub,
 }
 
 impl Phase {
@@ -44,8 +57,10 @@ impl Phase {
             Self::Payloads => Some(Self::History),
             Self::History => Some(Self::Idempotency),
             Self::Idempotency => Some(Self::Jobs),
-            Self::Jobs => Some(Self::Deleted),
-            Self::Deleted => None,
+            Self::Jobs => Some(Self::Minutes),
+            Self::Minutes => Some(Self::Deleted),
+            Self::Deleted => Some(Self::Scrub),
+            Self::Scrub => None,
         }
     }
 }
@@ -100,7 +115,12 @@ pub(crate) fn prune(tx: &mut Tx<'_>, prune: &Prune) -> Result<Pruned, Fault> {
             }
             Phase::Idempotency => work.drop_keys()?,
             Phase::Jobs => work.erase_jobs(prune.now.minus(prune.history))?,
+            Phase::Minutes => {
+                let cutoff = prune.now.minus(prune.statistics);
+                work.erase_minutes(&mut pruner.minutes, cutoff)?
+            }
             Phase::Deleted => work.erase_deleted()?,
+            Phase::Scrub => work.scrub(&mut pruner.walk, tx.cut)?,
         };
         if !done {
             work.pruned.more = true;
@@ -362,6 +382,45 @@ impl Work<'_> {
         Ok(self.left > 0)
     }
 
+    // ---- Statistics --------------------------------------------------------------------------
+
+    fn erase_minutes(&mut self, walk: &mut MinutesWalk, cutoff: Timestamp) -> Result<Done, Fault> {
+        let hour = codec::hour_of(cutoff);
+        if walk.hour == Some(hour) {
+            return Ok(true);
+        }
+        while self.left > 0 {
+            let next: Option<i64> = self
+                .connection
+                .prepare_cached(
+                    "SELECT endpoint FROM endpoint_minute WHERE endpoint >= ?1
+                      ORDER BY endpoint LIMIT 1",
+                )?
+                .query_row([walk.endpoint], |row| row.get(0))
+                .optional()?;
+            let Some(endpoint) = next else {
+                *walk = MinutesWalk {
+                    hour: Some(hour),
+                    endpoint: 0,
+                };
+                return Ok(true);
+            };
+            let erased = self
+                .connection
+                .prepare_cached(
+                    "DELETE FROM endpoint_minute WHERE endpoint = ?1 AND minute IN
+                        (SELECT minute FROM endpoint_minute
+                          WHERE endpoint = ?1 AND minute < ?2 LIMIT ?3)",
+                )?
+                .execute([endpoint, hour * 60, self.left.cast_signed()])?;
+            if (erased as u64) < self.left {
+                walk.endpoint = endpoint + 1;
+            }
+            self.spend(erased + 1);
+        }
+        Ok(false)
+    }
+
     // ---- Deleted endpoints and applications ----------------------------------------------------
 
     fn erase_deleted(&mut self) -> Result<Done, Fault> {
@@ -421,6 +480,7 @@ impl Work<'_> {
             return Ok(false);
         }
         endpoint::erase(self.connection, endpoint)?;
+        scrub::want(self.connection)?;
         self.memory.generations.remove(&endpoint);
         self.memory.failing.remove(&endpoint);
         Ok(true)
@@ -456,10 +516,31 @@ impl Work<'_> {
         if !self.erase_jobs_of(application)? {
             return Ok(false);
         }
+        let values = audit::erase_values(self.connection, application, self.left)?;
+        self.spend(values);
+        if self.left == 0 {
+            return Ok(false);
+        }
+        scrub::want(self.connection)?;
         self.connection
             .prepare_cached("DELETE FROM application WHERE key = ?1")?
             .execute([application])?;
         Ok(true)
+    }
+
+    // ---- What erased rows leave behind ---------------------------------------------------------
+
+    fn scrub(&mut self, walk: &mut Walk, cut: Option<&Cut>) -> Result<Done, Fault> {
+        loop {
+            let (pages, is_done) = scrub::step(self.connection, walk, cut, self.left)?;
+            if is_done {
+                return Ok(true);
+            }
+            self.left = self.left.saturating_sub(pages);
+            if self.left == 0 {
+                return Ok(false);
+            }
+        }
     }
 
     fn erase_jobs_of(&mut self, application: i64) -> Result<Done, Fault> {

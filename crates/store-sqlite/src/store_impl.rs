@@ -371,8 +371,14 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn expunge_attempt(&self, message: MessageId, attempt: AttemptId) -> Result<(), Error> {
-        self.write(move |tx| expunge::answer(tx, message, attempt))
+    async fn expunge_attempt(
+        &self,
+        application: ApplicationKey,
+        message: MessageId,
+        attempt: AttemptId,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        self.write(move |tx| expunge::answer(tx, application, message, (attempt, now)))
             .await
     }
 

@@ -151,7 +151,7 @@ impl Bench {
         let connection = migrated();
         let commits = Arc::new(AtomicU64::new(0));
         let fatal = Arc::new(|cause: &str| panic!("{cause}"));
-        let writer = Writer::new(connection, Arc::clone(&commits), fatal).unwrap();
+        let writer = Writer::new(connection, Arc::clone(&commits), [0; 32], fatal).unwrap();
         let mut ids = IdSequence::default();
         let new = NewApplication {
             organization: OrganizationKey(1),

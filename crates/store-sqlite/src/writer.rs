@@ -28,6 +28,7 @@ use crate::failing::{self, Failing};
 use crate::fault::{Fault, Verdict};
 use crate::fresh::{self, Fresh, SharedFresh};
 use crate::prune::Pruner;
+use crate::scrub::Cut;
 
 /// A merged transaction takes no further unit once it has so many messages and records.
 const MESSAGES_PER_COMMIT: usize = 4_096;
@@ -89,6 +90,10 @@ pub(crate) struct Tx<'a> {
     pub(crate) author: Option<Arc<store::Author>>,
     /// An operator wants to be told of changes and failures.
     pub(crate) announces: bool,
+    /// Salts of the audit trail are drawn from it.
+    pub(crate) seed: &'a [u8; 32],
+    /// Whether the log is to be cut; `None` without one.
+    pub(crate) cut: Option<&'a Cut>,
 }
 
 /// How much of a merged transaction a unit of work takes.
@@ -158,6 +163,8 @@ pub(crate) struct Writer {
     pruner: Pruner,
     commits: Arc<AtomicU64>,
     announces: Arc<AtomicBool>,
+    seed: [u8; 32],
+    cut: Option<Arc<Cut>>,
     on_fatal: OnFatal,
 }
 
@@ -165,6 +172,7 @@ impl Writer {
     pub(crate) fn new(
         connection: Connection,
         commits: Arc<AtomicU64>,
+        seed: [u8; 32],
         on_fatal: OnFatal,
     ) -> rusqlite::Result<Self> {
         let memory = Memory::load(&connection, &Arc::default())?;
@@ -174,8 +182,15 @@ impl Writer {
             pruner: Pruner::default(),
             commits,
             announces: Arc::default(),
+            seed,
+            cut: None,
             on_fatal,
         })
+    }
+
+    /// Shares whether the log is to be cut.
+    pub(crate) fn watch_cut(&mut self, cut: Arc<Cut>) {
+        self.cut = Some(cut);
     }
 
     /// Returns the switch of announcements.
@@ -271,6 +286,8 @@ impl Writer {
             commit,
             author: None,
             announces: self.announces.load(Ordering::Relaxed),
+            seed: &self.seed,
+            cut: self.cut.as_deref(),
         });
         match result {
             Ok(()) => {}

@@ -559,6 +559,7 @@ impl Pair {
                 let prune = Prune {
                     now: self.now,
                     history: Duration::from_hours(4 * 24),
+                    statistics: Duration::from_hours(4 * 24),
                     rows,
                 };
                 if !store.prune(prune).await.unwrap().more {

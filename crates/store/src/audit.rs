@@ -3,6 +3,10 @@
 //! Every administrative change writes an entry in its own transaction. An entry carries the hash
 //! of the one before, so changing or removing one breaks the chain there; the hash of the newest,
 //! noted elsewhere, proves all of them.
+//!
+//! What an entry says about values lies beside the chain, which holds a salted digest of it:
+//! erasing an application takes the values away, and the chain verifies as before
+//! (docs/decisions/0008).
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -26,6 +30,7 @@ pub trait AuditStore: Send + Sync + 'static {
     ///   transaction, whoever makes it; one that is refused or was a repeated request writes none.
     /// - Publishing, delivering and reading write none.
     /// - An entry shows no secret: of what is sealed, and of hashes, only that it changed.
+    /// - Once housekeeping has erased an application, its entries are there without their values.
     fn authored(&self, author: Author) -> Arc<dyn Store>;
 
     /// Lists entries of an organization by number.
@@ -102,12 +107,53 @@ pub struct AuditEntry {
     pub target: String,
     /// Its application, for what belongs to one.
     pub application: Option<ApplicationId>,
+    /// SHA-256 of what [`AuditValues`] holds: what the chain carries of it.
+    pub digest: [u8; 32],
+    /// What was and is; `None` once the application was erased.
+    pub values: Option<AuditValues>,
+}
+
+/// What an entry says about the values of a thing: all that is erased with its application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditValues {
+    /// Goes into the digest and is erased with the rest, so that nobody can try guesses on it.
+    pub salt: [u8; 16],
     /// SHA-256 of all its fields before; `None` when it was made.
     pub before: Option<[u8; 32]>,
     /// SHA-256 of all its fields after; `None` when it is gone.
     pub after: Option<[u8; 32]>,
     /// What changed, a JSON object: each field with what it was and is.
     pub changes: String,
+}
+
+impl AuditValues {
+    fn digest(&self) -> [u8; 32] {
+        let mut parts = Parts::new();
+        parts.put(Some(&self.salt));
+        parts.put(self.before.as_ref().map(<[u8; 32]>::as_slice));
+        parts.put(self.after.as_ref().map(<[u8; 32]>::as_slice));
+        parts.put(Some(self.changes.as_bytes()));
+        parts.finish()
+    }
+}
+
+/// A change that is to be noted.
+#[derive(Clone, Debug)]
+pub struct AuditChange<'a> {
+    /// When.
+    pub at: Timestamp,
+    /// By whom.
+    pub author: Author,
+    /// What, as a noun and a verb.
+    pub action: &'a str,
+    /// The id or name of the thing.
+    pub target: String,
+    /// Its application, for what belongs to one.
+    pub application: Option<ApplicationId>,
+    /// The thing before.
+    pub before: Option<AuditFields>,
+    /// The thing after.
+    pub after: Option<AuditFields>,
 }
 
 /// An entry in its place.
@@ -131,8 +177,35 @@ pub struct AuditEnds {
 }
 
 impl AuditRow {
-    /// Puts an entry behind the one with this number and hash.
-    pub fn behind((number, hash): (i64, [u8; 32]), entry: AuditEntry) -> Self {
+    /// Makes the entry of a change, behind the entry with this number and hash.
+    ///
+    /// Its salt is drawn from `seed`, which is secret and stored nowhere.
+    pub fn of(
+        end: (i64, [u8; 32]),
+        seed: &[u8; 32],
+        organization: OrganizationKey,
+        change: AuditChange<'_>,
+    ) -> Self {
+        let (before, after) = (change.before.as_ref(), change.after.as_ref());
+        let values = AuditValues {
+            salt: salt(seed, organization, end),
+            before: before.map(audit_hash),
+            after: after.map(audit_hash),
+            changes: audit_changes(before, after),
+        };
+        let entry = AuditEntry {
+            at: change.at,
+            author: change.author,
+            action: change.action.to_owned(),
+            target: change.target,
+            application: change.application,
+            digest: values.digest(),
+            values: Some(values),
+        };
+        Self::behind(end, entry)
+    }
+
+    fn behind((number, hash): (i64, [u8; 32]), entry: AuditEntry) -> Self {
         let number = number + 1;
         Self {
             number,
@@ -141,39 +214,63 @@ impl AuditRow {
         }
     }
 
-    /// Says whether this is what follows the entry with this number and hash.
+    /// Says whether this is what follows the entry with this number and hash, its values
+    /// included if they are there.
     pub fn follows(&self, (number, hash): (i64, [u8; 32])) -> bool {
-        self.number == number + 1 && self.hash == link(self.number, &hash, &self.entry)
+        let values = self.entry.values.as_ref();
+        self.number == number + 1
+            && self.hash == link(self.number, &hash, &self.entry)
+            && values.is_none_or(|values| values.digest() == self.entry.digest)
     }
 }
 
-/// Computes an entry's hash: every part with its length in front, so that none runs into another.
+/// Hashes parts with the length of each in front, so that none runs into another.
+struct Parts(Context);
+
+impl Parts {
+    fn new() -> Self {
+        Self(Context::new(&SHA256))
+    }
+
+    fn put(&mut self, part: Option<&[u8]>) {
+        // An absent part differs from an empty one.
+        let length = part.map_or(u64::MAX, |part| part.len() as u64);
+        self.0.update(&length.to_be_bytes());
+        self.0.update(part.unwrap_or_default());
+    }
+
+    fn finish(self) -> [u8; 32] {
+        let hash = self.0.finish();
+        *hash.as_ref().first_chunk().expect("SHA-256 has 32 bytes")
+    }
+}
+
+/// Computes an entry's hash.
 fn link(number: i64, previous: &[u8; 32], entry: &AuditEntry) -> [u8; 32] {
     let key = entry.author.key.map(|key| key.bits().to_be_bytes());
     let application = entry.application.map(|id| id.bits().to_be_bytes());
-    let mut context = Context::new(&SHA256);
-    let mut put = |part: Option<&[u8]>| {
-        // An absent part differs from an empty one.
-        let length = part.map_or(u64::MAX, |part| part.len() as u64);
-        context.update(&length.to_be_bytes());
-        context.update(part.unwrap_or_default());
-    };
-    put(Some(previous));
-    put(Some(&number.to_be_bytes()));
-    put(Some(&entry.at.as_micros().to_be_bytes()));
-    put(key.as_ref().map(<[u8; 16]>::as_slice));
-    put(entry.author.request.as_ref().map(String::as_bytes));
-    put(Some(entry.action.as_bytes()));
-    put(Some(entry.target.as_bytes()));
-    put(application.as_ref().map(<[u8; 16]>::as_slice));
-    put(entry.before.as_ref().map(<[u8; 32]>::as_slice));
-    put(entry.after.as_ref().map(<[u8; 32]>::as_slice));
-    put(Some(entry.changes.as_bytes()));
-    *context
-        .finish()
-        .as_ref()
-        .first_chunk()
-        .expect("SHA-256 has 32 bytes")
+    let mut parts = Parts::new();
+    parts.put(Some(previous));
+    parts.put(Some(&number.to_be_bytes()));
+    parts.put(Some(&entry.at.as_micros().to_be_bytes()));
+    parts.put(key.as_ref().map(<[u8; 16]>::as_slice));
+    parts.put(entry.author.request.as_ref().map(String::as_bytes));
+    parts.put(Some(entry.action.as_bytes()));
+    parts.put(Some(entry.target.as_bytes()));
+    parts.put(application.as_ref().map(<[u8; 16]>::as_slice));
+    parts.put(Some(&entry.digest));
+    parts.finish()
+}
+
+/// Draws the salt of the entry behind this one: who does not know the seed cannot compute it.
+fn salt(seed: &[u8; 32], organization: OrganizationKey, end: (i64, [u8; 32])) -> [u8; 16] {
+    let mut parts = Parts::new();
+    parts.put(Some(seed));
+    parts.put(Some(&organization.0.to_be_bytes()));
+    parts.put(Some(&end.0.to_be_bytes()));
+    parts.put(Some(&end.1));
+    let hash = parts.finish();
+    *hash.first_chunk().expect("a half of 32 bytes")
 }
 
 /// One field of a thing that the trail tells about.
@@ -379,34 +476,68 @@ impl Audited for ApiKeyRow {
 mod tests {
     use super::*;
 
-    fn entry(action: &str, target: &str) -> AuditEntry {
-        AuditEntry {
+    const SEED: &[u8; 32] = &[7; 32];
+
+    fn noted(end: (i64, [u8; 32]), seed: &[u8; 32], action: &str, target: &str) -> AuditRow {
+        let change = AuditChange {
             at: Timestamp::from_micros(1),
             author: Author::default(),
-            action: action.to_owned(),
+            action,
             target: target.to_owned(),
             application: None,
             before: None,
-            after: None,
-            changes: "{}".to_owned(),
-        }
+            after: Some([("name", text(Some("Shop")))].into()),
+        };
+        AuditRow::of(end, seed, OrganizationKey(1), change)
     }
 
     #[test]
     fn an_entry_follows_what_it_was_put_behind_and_nothing_else() {
         let start = (0, [0; 32]);
-        let first = AuditRow::behind(start, entry("a", "b"));
-        let second = AuditRow::behind((1, first.hash), entry("a", "b"));
+        let first = noted(start, SEED, "a", "b");
+        let second = noted((1, first.hash), SEED, "a", "b");
 
         assert!(first.follows(start));
         assert!(second.follows((1, first.hash)));
         assert!(!second.follows(start));
         assert!(!second.follows((1, [0; 32])));
-        let moved = AuditRow::behind(start, entry("ab", ""));
+        let moved = noted(start, SEED, "ab", "");
         assert_ne!(first.hash, moved.hash);
         let mut edited = second;
         edited.entry.author.request = Some(String::new());
         assert!(!edited.follows((1, first.hash)));
+    }
+
+    #[test]
+    fn values_may_go_from_an_entry_and_not_change() {
+        let start = (0, [0; 32]);
+        let whole = noted(start, SEED, "a", "b");
+        let mut erased = whole.clone();
+        erased.entry.values = None;
+        assert!(erased.follows(start));
+
+        let changed: [fn(&mut AuditValues); 3] = [
+            |values| values.changes.push(' '),
+            |values| values.before = Some([0; 32]),
+            |values| values.salt[0] ^= 1,
+        ];
+        for change in changed {
+            let mut row = whole.clone();
+            change(row.entry.values.as_mut().unwrap());
+            assert!(!row.follows(start));
+        }
+    }
+
+    #[test]
+    fn nobody_can_try_guesses_on_a_digest_whose_salt_is_gone() {
+        let start = (0, [0; 32]);
+        let one = noted(start, SEED, "a", "b").entry;
+        let other = noted(start, &[8; 32], "a", "b").entry;
+        let later = noted((1, [0; 32]), SEED, "a", "b").entry;
+
+        // The same change with the same values.
+        assert_ne!(one.digest, other.digest);
+        assert_ne!(one.digest, later.digest);
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub struct Prune {
     pub now: Timestamp,
     /// Messages and attempts older than this are erased entirely.
     pub history: Duration,
+    /// Counters per endpoint and minute older than this are erased.
+    pub statistics: Duration,
     /// At most so many rows.
     pub rows: u16,
 }

@@ -255,7 +255,12 @@ intercepted! {
     write resend(resend: Resend) -> Resent;
     write expunge_message(application: ApplicationKey, message: MessageId, now: Timestamp)
         -> Expunged;
-    write expunge_attempt(message: MessageId, attempt: AttemptId) -> ();
+    write expunge_attempt(
+        application: ApplicationKey,
+        message: MessageId,
+        attempt: AttemptId,
+        now: Timestamp
+    ) -> ();
     write create_job(new: NewJob) -> Write<Job>;
     read job(organization: OrganizationKey, job: JobId) -> Option<Job>;
     read jobs(organization: OrganizationKey, filter: &JobFilter, page: PageRequest<JobId>)

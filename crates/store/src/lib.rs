@@ -40,8 +40,8 @@ pub use announcement::{
 };
 pub use application::{Application, ApplicationChange, ApplicationRef, NewApplication};
 pub use audit::{
-    AuditEnds, AuditEntry, AuditField, AuditFields, AuditFilter, AuditRow, AuditStore, Audited,
-    Author, audit_changes, audit_hash,
+    AuditChange, AuditEnds, AuditEntry, AuditField, AuditFields, AuditFilter, AuditRow, AuditStore,
+    AuditValues, Audited, Author, audit_changes, audit_hash,
 };
 pub use delivery::{
     AttemptCursor, AttemptFilter, AttemptRow, Claim, Claimed, DestinationDue, DueDelivery,
@@ -527,6 +527,7 @@ pub trait Store: KeyStore + AuditStore {
     ///   what waited in line behind them goes on.
     /// - Nothing can be resent or replayed afterwards, and asking again changes nothing.
     /// - `NotFound` when the application has no such message.
+    /// - Each call leaves an entry in the audit trail, and so does erasing an answer.
     async fn expunge_message(
         &self,
         application: ApplicationKey,
@@ -534,11 +535,14 @@ pub trait Store: KeyStore + AuditStore {
         now: Timestamp,
     ) -> Result<Expunged, Error>;
 
-    /// Erases the part of the answer that is kept with an attempt; `NotFound` without one.
+    /// Erases the part of the answer that is kept with an attempt of a message of the application;
+    /// `NotFound` without one.
     async fn expunge_attempt(
         &self,
+        application: ApplicationKey,
         message: MessageId,
         attempt: domain::AttemptId,
+        now: Timestamp,
     ) -> Result<(), Error>;
 
     // ---- Jobs -----------------------------------------------------------------------------
@@ -618,7 +622,8 @@ pub trait Store: KeyStore + AuditStore {
     /// - Erases messages and attempts past `history` entirely.
     /// - Settles canceled deliveries of disabled endpoints, erases rows of deleted endpoints and
     ///   applications.
-    /// - Drops idempotency buckets that are past their time.
+    /// - Drops idempotency buckets that are past their time, and an endpoint's counters of whole
+    ///   hours past `statistics`.
     /// - Touches at most `rows` rows; `more` says whether to come again.
     async fn prune(&self, prune: Prune) -> Result<Pruned, Error>;
 

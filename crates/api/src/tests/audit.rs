@@ -13,22 +13,16 @@ async fn trail(api: &TestApi, query: &str) -> Vec<Value> {
     list["data"].as_array().unwrap().clone()
 }
 
-/// Attempts are not administration: the log of attempts tells of them, and the list of jobs of
-/// what was asked for by hand.
-fn makes_attempts(path: &str) -> bool {
-    let by_hand = [
-        "/resend",
-        "/recover",
-        "/replay-missing",
-        "/bulk-replay",
-        "/send-example",
-    ];
-    by_hand.iter().any(|end| path.ends_with(end)) || path.contains("/replay")
+/// One attempt by hand is no administration: asking for it is like publishing, and as often. The
+/// log of attempts tells of it with its trigger. A job for many of them is noted as a job.
+fn makes_one_attempt(path: &str) -> bool {
+    path.ends_with("/resend") || path.ends_with("/send-example")
 }
 
-/// What is erased on request shows as erased wherever it was, and as a job.
-fn erases_content(path: &str) -> bool {
-    path.ends_with("/content") || path.ends_with("/expunge-all-contents")
+/// Nothing changes at a job that has ended, as the one here has by then; one that runs is changed
+/// in the store's own cases.
+fn is_about_an_ended_job(path: &str) -> bool {
+    path.contains("/replay/{job_id}/")
 }
 
 #[tokio::test(start_paused = true)]
@@ -37,7 +31,7 @@ async fn every_call_that_changes_something_leaves_an_entry() {
         if permission.need != Need::Write || *method == Method::GET {
             continue;
         }
-        if makes_attempts(path) || erases_content(path) {
+        if makes_one_attempt(path) || is_about_an_ended_job(path) {
             continue;
         }
         let world = World::new().await;

@@ -56,10 +56,11 @@ pub async fn a_change_is_noted_as_its_authors(store: &dyn Store) {
     assert_eq!(update.entry.target, world.application.id.to_string());
     assert_eq!(update.entry.application, Some(world.application.id));
     let changes = r#"{"name":{"after":"second","before":"first"}}"#;
-    assert_eq!(update.entry.changes, changes);
-    assert!(update.entry.before.is_some() && update.entry.before != update.entry.after);
-    assert_eq!(delete.entry.before, update.entry.after);
-    assert_eq!(delete.entry.after, None);
+    let values = |row: &AuditRow| row.entry.values.clone().unwrap();
+    assert_eq!(values(update).changes, changes);
+    assert!(values(update).before.is_some() && values(update).before != values(update).after);
+    assert_eq!(values(delete).before, values(update).after);
+    assert_eq!(values(delete).after, None);
     assert!(all(store, OrganizationKey(99)).await.is_empty());
 }
 
@@ -189,4 +190,67 @@ pub async fn a_pruned_trail_is_still_a_chain(store: &dyn Store) {
     let ends = store.audit_ends(world.organization).await.unwrap();
     assert_eq!(ends.erased, (3, before[2].hash));
     assert!(left[0].follows(ends.erased));
+}
+
+/// Nothing else changes: who did what and when stays, and the chain verifies.
+pub async fn an_erased_application_leaves_entries_without_values(store: &dyn Store) {
+    let mut world = World::new(store).await;
+    world.endpoint().await;
+    let other = {
+        let new = world.new_application(None);
+        store.create_application(new).await.unwrap().into_inner()
+    };
+    let named = ApplicationRef::Id(world.application.id);
+    let change = renamed(&world, "second");
+    let updated = store.update_application(world.organization, &named, change);
+    updated.await.unwrap();
+    let deleted = store.delete_application(world.organization, &named, world.now);
+    deleted.await.unwrap();
+    let before = all(store, world.organization).await;
+    assert!(before.iter().all(|row| row.entry.values.is_some()));
+
+    super::housekeeping::prune(&world, 2).await;
+
+    let after = all(store, world.organization).await;
+    assert_eq!(after.len(), before.len());
+    let mut at = (0, [0; 32]);
+    for (row, was) in after.iter().zip(before) {
+        let is_other = row.entry.application == Some(other.id);
+        assert_eq!(row.entry.values.is_some(), is_other, "{row:?}");
+        let mut expected = was;
+        expected.entry.values.clone_from(&row.entry.values);
+        assert_eq!(*row, expected);
+        assert!(row.follows(at));
+        at = (row.number, row.hash);
+    }
+}
+
+/// A payload, and an answer.
+pub async fn what_is_erased_on_request_is_noted(store: &dyn Store) {
+    let mut world = World::new(store).await;
+    let endpoint = world.endpoint().await;
+    let message = world.send(&[&endpoint]).await;
+    let then = crate::AfterAttempt::Success;
+    world.tried(message, &endpoint, 1, then).await;
+    let filter = crate::AttemptFilter::default();
+    let attempts = store.attempts_by_message(message, &filter, super::everything());
+    let attempt = attempts.await.unwrap().items[0].id;
+    let application = world.application.key;
+    let before = all(store, world.organization).await.len();
+
+    let erased = store.expunge_attempt(application, message, attempt, world.now);
+    erased.await.unwrap();
+    let erased = store.expunge_message(application, message, world.now);
+    erased.await.unwrap();
+
+    let rows = all(store, world.organization).await.split_off(before);
+    let told = rows.iter().map(|row| {
+        assert_eq!(row.entry.application, Some(world.application.id));
+        (row.entry.action.as_str(), row.entry.target.clone())
+    });
+    let expected = [
+        ("attempt.expunge", attempt.to_string()),
+        ("message.expunge", message.to_string()),
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
 }

@@ -99,6 +99,7 @@ pub async fn messages_of_an_endpoint_are_filtered(store: &dyn Store) {
         let prune = Prune {
             now: world.now,
             history: Duration::from_hours(24),
+            statistics: Duration::from_hours(24),
             rows: 1_000,
         };
         store.prune(prune).await.unwrap();
@@ -237,6 +238,7 @@ pub async fn attempts_to_an_endpoint_are_counted_by_minute(store: &dyn Store) {
     let prune = Prune {
         now: world.now,
         history: Duration::from_mins(1),
+        statistics: Duration::from_mins(1),
         rows: 1_000,
     };
     store.prune(prune).await.unwrap();
@@ -265,6 +267,7 @@ pub async fn deliveries_to_an_endpoint_are_counted_as_they_stand(store: &dyn Sto
         let prune = Prune {
             now: world.now,
             history: Duration::from_hours(24),
+            statistics: Duration::from_hours(24),
             rows: 1_000,
         };
         store.prune(prune).await.unwrap();

@@ -14,12 +14,13 @@ use crate::{
 const DAY: u64 = 86_400;
 
 /// Prunes until nothing is left to do, a few rows at a time, and adds up what was done.
-async fn prune(world: &World<'_>, rows: u16) -> Pruned {
+pub(super) async fn prune(world: &World<'_>, rows: u16) -> Pruned {
     let mut sum = Pruned::default();
     for _ in 0..10_000 {
         let prune = Prune {
             now: world.now,
             history: Duration::from_secs(90 * DAY),
+            statistics: Duration::from_secs(90 * DAY),
             rows,
         };
         let pruned = world.store.prune(prune).await.unwrap();
@@ -239,6 +240,38 @@ pub async fn a_deleted_application_is_erased(store: &dyn Store) {
     assert!(store.unfinished_fan_outs(9).await.unwrap().is_empty());
     let by_key = store.endpoints_by_key(&[endpoint.key]).await.unwrap();
     assert!(by_key.is_empty());
+}
+
+/// By whole hours; what was counted later stays.
+pub async fn old_counters_are_erased(store: &dyn Store) {
+    let mut world = World::new(store).await;
+    let endpoint = world.endpoint().await;
+    let then = AfterAttempt::Success;
+    for hours in [0, 2, 2] {
+        world.wait(hours * 3_600);
+        let message = world.send(&[&endpoint]).await;
+        world.tried(message, &endpoint, 1, then).await;
+    }
+    let counted = async || {
+        let stats = store.endpoint_stats(endpoint.key, crate::Span::default());
+        stats.await.unwrap().success
+    };
+    let request = Prune {
+        now: world.now,
+        history: Duration::from_secs(90 * DAY),
+        statistics: Duration::from_hours(4),
+        rows: 1,
+    };
+
+    while store.prune(request).await.unwrap().more {}
+    assert_eq!(counted().await, 3);
+    let later = Prune {
+        now: world.after(3_600),
+        ..request
+    };
+    while store.prune(later).await.unwrap().more {}
+
+    assert_eq!(counted().await, 2);
 }
 
 /// Buckets that are past their time; a key that still counts stays.

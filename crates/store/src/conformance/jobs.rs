@@ -281,6 +281,7 @@ pub async fn a_replay_makes_due_what_ended_as_asked(store: &dyn Store) {
                 let prune = Prune {
                     now: world.now,
                     history: Duration::from_hours(24),
+                    statistics: Duration::from_hours(24),
                     rows: 1_000,
                 };
                 store.prune(prune).await.unwrap();
@@ -628,14 +629,18 @@ pub async fn an_expunged_answer_is_gone(store: &dyn Store) {
     let before = found.unwrap().items.remove(0);
     assert_eq!(before.response, "seen");
 
-    store.expunge_attempt(message, before.id).await.unwrap();
+    let application = world.application.key;
+    let expunge = async |attempt| {
+        let expunged = store.expunge_attempt(application, message, attempt, world.now);
+        expunged.await
+    };
+    expunge(before.id).await.unwrap();
 
     let after = store.attempt(message, before.id).await.unwrap().unwrap();
     assert_eq!(after.response, Bytes::new());
     assert_eq!(after.http_status, before.http_status);
     let unknown = AttemptId::derive(message, endpoint.id, 9, world.now);
-    let refused = store.expunge_attempt(message, unknown).await;
-    assert_eq!(refused, Err(Error::NotFound("attempt")));
+    assert_eq!(expunge(unknown).await, Err(Error::NotFound("attempt")));
 }
 
 /// In steps; what is published later keeps its payload.
@@ -688,6 +693,7 @@ pub async fn old_jobs_are_erased(store: &dyn Store) {
     let prune = Prune {
         now: world.now,
         history: Duration::from_hours(1),
+        statistics: Duration::from_hours(1),
         rows: 1_000,
     };
     let read = async |job: &Job| store.job(world.organization, job.id).await.unwrap();

@@ -117,6 +117,8 @@ macro_rules! store_conformance {
                 entries_are_a_chain,
                 the_trail_is_listed_and_filtered,
                 a_pruned_trail_is_still_a_chain,
+                an_erased_application_leaves_entries_without_values,
+                what_is_erased_on_request_is_noted,
             }
             keys {
                 the_organization_is_made_once,
@@ -212,6 +214,7 @@ macro_rules! store_conformance {
                 a_deleted_endpoint_is_erased,
                 a_deleted_application_is_erased,
                 old_idempotency_keys_are_dropped,
+                old_counters_are_erased,
                 a_small_batch_says_that_there_is_more,
                 a_store_with_room_is_writable,
                 commits_are_counted,

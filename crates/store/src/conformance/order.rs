@@ -187,6 +187,7 @@ pub async fn disabling_cancels_whole_lines(store: &dyn Store) {
         let prune = Prune {
             now: world.now,
             history: std::time::Duration::from_hours(1_000),
+            statistics: std::time::Duration::from_hours(1_000),
             rows: 1,
         };
         if !store.prune(prune).await.unwrap().more {
@@ -270,6 +271,7 @@ pub async fn what_waits_in_line_is_unfinished(store: &dyn Store) {
         let prune = Prune {
             now: world.now,
             history: std::time::Duration::from_hours(24),
+            statistics: std::time::Duration::from_hours(24),
             rows: 100,
         };
         if !store.prune(prune).await.unwrap().more {

@@ -101,6 +101,7 @@ pub async fn a_resend_needs_a_payload_an_endpoint_and_a_message(store: &dyn Stor
     let prune = Prune {
         now: world.now,
         history: Duration::from_hours(24),
+        statistics: Duration::from_hours(24),
         rows: 1_000,
     };
     store.prune(prune).await.unwrap();

@@ -8,8 +8,8 @@ use domain::{ApplicationId, ApplicationKey, OrganizationKey, Timestamp};
 use super::lists::page_of;
 use super::{Model, State};
 use crate::{
-    AuditEnds, AuditEntry, AuditFilter, AuditRow, AuditStore, Audited, Author, Endpoint, Error,
-    Page, PageRequest, Store, audit_changes, audit_hash,
+    AuditChange, AuditEnds, AuditFilter, AuditRow, AuditStore, Audited, Author, Endpoint, Error,
+    Page, PageRequest, Store,
 };
 
 /// A thing before and after a change, as far as there is one.
@@ -24,22 +24,17 @@ impl State {
         (target, application): (String, Option<ApplicationId>),
         (before, after): Sides<'_>,
     ) {
-        let (before, after) = (
-            before.map(Audited::audit_fields),
-            after.map(Audited::audit_fields),
-        );
-        let entry = AuditEntry {
+        let change = AuditChange {
             at,
             author: self.author.clone(),
-            action: action.to_owned(),
+            action,
             target,
             application,
-            before: before.as_ref().map(audit_hash),
-            after: after.as_ref().map(audit_hash),
-            changes: audit_changes(before.as_ref(), after.as_ref()),
+            before: before.map(Audited::audit_fields),
+            after: after.map(Audited::audit_fields),
         };
         let (ends, rows) = self.audit.entry(organization).or_default();
-        let row = AuditRow::behind(ends.newest, entry);
+        let row = AuditRow::of(ends.newest, &[0; 32], organization, change);
         ends.newest = (row.number, row.hash);
         rows.push(row);
     }
@@ -57,6 +52,30 @@ impl State {
 
     pub(super) fn organization_of(&self, application: ApplicationKey) -> OrganizationKey {
         self.applications[&application].organization
+    }
+
+    /// Returns the public id of an application.
+    pub(super) fn id_of(&self, application: ApplicationKey) -> Option<ApplicationId> {
+        self.applications.get(&application).map(|it| it.row.id)
+    }
+
+    /// Notes that something of an application was erased on request.
+    pub(super) fn note_expunge(
+        &mut self,
+        application: ApplicationKey,
+        done: (Timestamp, &str),
+        target: String,
+    ) {
+        let named = (target, self.id_of(application));
+        self.note(self.organization_of(application), done, named, (None, None));
+    }
+
+    /// Takes the values away from the entries about an application.
+    pub(super) fn erase_audit_values(&mut self, application: ApplicationId) {
+        let rows = self.audit.values_mut().flat_map(|(_, rows)| rows);
+        for row in rows.filter(|row| row.entry.application == Some(application)) {
+            row.entry.values = None;
+        }
     }
 
     fn prune_audit(&mut self, before: Timestamp, rows: u16) -> u64 {

@@ -104,7 +104,7 @@ impl State {
         };
         self.jobs.insert(key, stored);
         self.remember(idempotency, new.now, Effect::Job(key));
-        let named = (row.id.to_string(), None);
+        let named = (row.id.to_string(), self.id_of(new.application));
         let done = (new.now, "job.create");
         self.note(new.organization, done, named, (None, Some(&row)));
         Ok(Write::Done(row))
@@ -162,7 +162,7 @@ impl State {
         job.row.state = state;
         job.row.updated = now;
         let row = job.row.clone();
-        let named = (row.id.to_string(), None);
+        let named = (row.id.to_string(), self.id_of(row.application));
         let sides: Sides<'_> = (Some(&before), Some(&row));
         self.note(organization, (now, "job.update"), named, sides);
         Ok(row)

@@ -562,11 +562,25 @@ impl Store for Model {
         message: MessageId,
         now: Timestamp,
     ) -> Result<Expunged, Error> {
-        self.write(|state| state.expunge_message(application, message, now))
+        self.write(|state| {
+            let expunged = state.expunge_message(application, message, now)?;
+            state.note_expunge(application, (now, "message.expunge"), message.to_string());
+            Ok(expunged)
+        })
     }
 
-    async fn expunge_attempt(&self, message: MessageId, attempt: AttemptId) -> Result<(), Error> {
-        self.write(|state| state.expunge_attempt(message, attempt))
+    async fn expunge_attempt(
+        &self,
+        application: ApplicationKey,
+        message: MessageId,
+        attempt: AttemptId,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        self.write(|state| {
+            state.expunge_attempt(message, attempt)?;
+            state.note_expunge(application, (now, "attempt.expunge"), attempt.to_string());
+            Ok(())
+        })
     }
 
     async fn create_job(&self, new: NewJob) -> Result<Write<Job>, Error> {

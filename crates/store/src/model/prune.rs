@@ -31,6 +31,14 @@ impl State {
         pruned.idempotency = (keys - self.idempotency.len()) as u64;
         let before = prune.now.minus(prune.history);
         self.jobs.retain(|_, job| !job.is_history(before));
+        let hour = 3_600_000_000;
+        let oldest = prune
+            .now
+            .minus(prune.statistics)
+            .as_micros()
+            .div_euclid(hour)
+            * 60;
+        self.minutes.retain(|(_, minute), _| *minute >= oldest);
         self.erase_deleted();
         pruned
     }
@@ -80,6 +88,9 @@ impl State {
             .filter(|application| application.deleted.is_some())
             .map(|application| application.row.key)
             .collect();
+        for application in &applications {
+            self.erase_audit_values(self.applications[application].row.id);
+        }
         self.applications
             .retain(|key, _| !applications.contains(key));
         self.jobs
