@@ -51,10 +51,9 @@ async fn give_up(shared: &Shared, destination: &Destination) {
             Ok(count) => {
                 shared.metrics.dead_lettered.inc_by(count);
                 tracing::warn!(endpoint.id = %id, count, "Endpoint unavailable: given up");
-                // What waited in line behind them may be due now.
-                let (commit, due) = (shared.store.commit_number(), shared.schedule_now());
-                let now = shared.monotonic();
-                shared.lanes().promoted(destination.key, commit, due, now);
+                let (commit, now) = (shared.store.commit_number(), shared.monotonic());
+                let before = give_up.first_due_before;
+                shared.lanes().gave_up(destination.key, before, commit, now);
                 if count < u64::from(rows) {
                     return;
                 }

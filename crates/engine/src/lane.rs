@@ -449,17 +449,26 @@ impl Lane {
 
     /// Drops what is queued of these messages: the store has canceled them.
     pub(crate) fn drop_queued(&mut self, messages: &HashSet<MessageKey>) {
+        self.drop_where(|job| messages.contains(&job.key()));
+    }
+
+    /// Drops what is queued and was first due before a time: the store has given it up, or will
+    /// hand it out again.
+    pub(crate) fn give_up(&mut self, first_due_before: Timestamp) {
+        self.drop_where(|job| job.first_due < first_due_before);
+    }
+
+    fn drop_where(&mut self, unwanted: impl Fn(&Job) -> bool) {
         let queue = std::mem::take(&mut self.queue);
         for job in queue {
-            if messages.contains(&job.key()) {
+            if unwanted(&job) {
                 self.bytes -= job.envelope.cost();
                 self.release(job.key());
             } else {
                 self.queue.push_back(job);
             }
         }
-        self.arrivals
-            .retain(|(job, _)| !messages.contains(&job.key()));
+        self.arrivals.retain(|(job, _)| !unwanted(job));
     }
 
     fn release(&mut self, key: MessageKey) {

@@ -587,6 +587,25 @@ impl Lanes {
         self.consider(key, now);
     }
 
+    /// Notes that the store has given up deliveries first due before a time, as of this commit;
+    /// what waited in line behind them may be due now.
+    pub(crate) fn gave_up(
+        &mut self,
+        key: EndpointKey,
+        first_due_before: Timestamp,
+        commit: u64,
+        now: Duration,
+    ) {
+        match self.lanes.get_mut(&key) {
+            Some(lane) => {
+                lane.give_up(first_due_before);
+                lane.wake(commit);
+            }
+            None => self.due_later(key, first_due_before),
+        }
+        self.consider(key, now);
+    }
+
     // ---- Housekeeping ---------------------------------------------------------------------
 
     /// Forgets lanes that have had nothing to do for `idle`.
@@ -638,10 +657,13 @@ impl Lanes {
         self.wakes.len()
     }
 
-    /// Returns the destinations whose breaker is open.
+    /// Returns the destinations whose breaker is open, in the order of their keys: what follows
+    /// from it is the same whenever the same has happened.
     pub(crate) fn unavailable(&self) -> Vec<Arc<Destination>> {
         let open = self.lanes.values().filter(|lane| lane.pace.is_open());
-        open.map(|lane| Arc::clone(&lane.destination)).collect()
+        let mut open: Vec<_> = open.map(|lane| Arc::clone(&lane.destination)).collect();
+        open.sort_unstable_by_key(|destination| destination.key);
+        open
     }
 
     /// Returns how many lanes exist, how many are behind, and how many have an open breaker.

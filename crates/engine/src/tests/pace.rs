@@ -187,8 +187,18 @@ async fn what_an_unavailable_endpoint_could_not_take_is_given_up_after_its_sched
     }
 
     let last = world.publish("{}").await;
-    world.pass(Duration::from_mins(5)).await;
+    while state_of(&world, last).await.state != domain::DeliveryState::Fail {
+        world.pass(Duration::from_millis(100)).await;
+    }
+    world.settle().await;
 
+    let reason = state_of(&world, last).await.fail_reason;
+    assert_eq!(reason, Some(domain::FailReason::EndpointUnavailable));
+    let held = world.running().engine.payload_memory();
+    assert_eq!(held, 0, "what was given up is no probe either");
+}
+
+async fn state_of(world: &World, message: domain::MessageId) -> store::MessageDestination {
     let page = store::PageRequest {
         limit: 10,
         order: store::Order::Ascending,
@@ -196,12 +206,8 @@ async fn what_an_unavailable_endpoint_could_not_take_is_given_up_after_its_sched
     };
     let found = world
         .store
-        .message_destinations(last, page)
+        .message_destinations(message, page)
         .await
         .expect("listed");
-    assert_eq!(found.items[0].state, domain::DeliveryState::Fail);
-    assert_eq!(
-        found.items[0].fail_reason,
-        Some(domain::FailReason::EndpointUnavailable)
-    );
+    found.items[0]
 }
