@@ -52,7 +52,10 @@ pub use nouns::endpoint::EndpointCommand;
 pub use nouns::event_type::EventTypeCommand;
 pub use nouns::key::KeyCommand;
 pub use nouns::message::MessageCommand;
+pub use nouns::provider::ProviderCommand;
 pub use nouns::replay::ReplayCommand;
+pub use nouns::request::RequestCommand;
+pub use nouns::source::SourceCommand;
 pub use profile::{LoginArgs, LogoutArgs, ProfileCommand, WhoamiArgs};
 pub use send::SendArgs;
 pub use sign::SignArgs;
@@ -80,6 +83,12 @@ pub enum Command {
     Attempt(AttemptCommand),
     #[command(subcommand, visible_alias = "replays")]
     Replay(ReplayCommand),
+    #[command(subcommand, visible_alias = "sources")]
+    Source(SourceCommand),
+    #[command(subcommand, visible_alias = "requests")]
+    Request(RequestCommand),
+    #[command(subcommand, visible_alias = "providers")]
+    Provider(ProviderCommand),
     #[command(subcommand, visible_alias = "keys")]
     Key(KeyCommand),
     #[command(subcommand)]
@@ -141,6 +150,9 @@ async fn dispatch(command: Command, streams: &mut Streams<'_>) -> Outcome {
         Command::Message(command) => nouns::message::run(command, streams).await,
         Command::Attempt(command) => nouns::attempt::run(command, streams).await,
         Command::Replay(command) => nouns::replay::run(command, streams).await,
+        Command::Source(command) => nouns::source::run(command, streams).await,
+        Command::Request(command) => nouns::request::run(command, streams).await,
+        Command::Provider(command) => nouns::provider::run(command, streams).await,
         Command::Key(command) => nouns::key::run(command, streams).await,
         Command::Audit(command) => nouns::audit::run(command, streams).await,
         Command::Send(args) => send::run(args, streams).await,
@@ -169,6 +181,9 @@ impl Command {
             Self::Message(command) => Some(command.common()),
             Self::Attempt(command) => Some(command.common()),
             Self::Replay(command) => Some(command.common()),
+            Self::Source(command) => Some(command.common()),
+            Self::Request(command) => Some(command.common()),
+            Self::Provider(command) => Some(command.common()),
             Self::Key(command) => Some(command.common()),
             Self::Audit(command) => Some(command.common()),
             _ => None,

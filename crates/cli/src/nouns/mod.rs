@@ -7,6 +7,11 @@ pub(crate) mod endpoint;
 pub(crate) mod event_type;
 pub(crate) mod key;
 pub(crate) mod message;
+pub(crate) mod provider;
 pub(crate) mod replay;
+pub(crate) mod request;
+pub(crate) mod source;
+#[cfg(test)]
+mod source_tests;
 #[cfg(test)]
 mod tests;
