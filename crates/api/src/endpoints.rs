@@ -473,7 +473,6 @@ async fn delete(
     Ok(NoContent)
 }
 
-/// Pausing twice is pausing once, so the idempotency key need only be one.
 async fn pause(
     State(service): State<Service>,
     access: Access,
@@ -481,11 +480,10 @@ async fn pause(
     body: NoBody,
 ) -> Result<Found<EndpointOut>, ApiError> {
     let (application, endpoint) = path.parse()?;
-    body.idempotency(&service, access)?;
-    let paused = service
-        .pause_endpoint(access.caller, &application, &endpoint, true)
-        .await?;
-    Ok(Answer(paused.into()))
+    let key = body.idempotency(&service, access)?;
+    let pause = service.pause_endpoint(access.caller, &application, &endpoint, true);
+    let today = service.endpoint(access.caller, &application, &endpoint);
+    Ok(Answer(service.once(key, pause, today).await?.into()))
 }
 
 async fn unpause(
@@ -495,9 +493,8 @@ async fn unpause(
     body: NoBody,
 ) -> Result<Found<EndpointOut>, ApiError> {
     let (application, endpoint) = path.parse()?;
-    body.idempotency(&service, access)?;
-    let unpaused = service
-        .pause_endpoint(access.caller, &application, &endpoint, false)
-        .await?;
-    Ok(Answer(unpaused.into()))
+    let key = body.idempotency(&service, access)?;
+    let unpause = service.pause_endpoint(access.caller, &application, &endpoint, false);
+    let today = service.endpoint(access.caller, &application, &endpoint);
+    Ok(Answer(service.once(key, unpause, today).await?.into()))
 }

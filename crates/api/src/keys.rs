@@ -258,10 +258,11 @@ async fn expire(
         return Err(ApiError::field(&["body", "expiry"], msg));
     }
     let after = Duration::from_secs(seconds.into());
-    let row = service
-        .expire_api_key(access.caller, path.parse()?, after)
-        .await?;
-    Ok(Answer(row.into()))
+    let id = path.parse()?;
+    let key = body.idempotency(&service, access)?;
+    let expire = service.expire_api_key(access.caller, id, after);
+    let today = service.api_key(access.caller, id);
+    Ok(Answer(service.once(key, expire, today).await?.into()))
 }
 
 async fn delete(

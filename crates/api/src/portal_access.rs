@@ -1,5 +1,6 @@
 //! `/api/v1/auth`: tokens for the portal, which a customer's browser uses.
 
+use std::future::ready;
 use std::time::Duration;
 
 use aide::axum::ApiRouter;
@@ -147,9 +148,10 @@ async fn expire_all(
     let input: ApplicationTokenExpireIn = body.parse_or_default()?;
     let after = Duration::from_secs(input.expiry.unwrap_or(0).into());
     let sessions = input.session_ids.unwrap_or_default();
-    service
-        .expire_portal_tokens(access.caller, &path.application()?, sessions, after)
-        .await?;
+    let application = path.application()?;
+    let key = body.idempotency(&service, access)?;
+    let expire = service.expire_portal_tokens(access.caller, &application, sessions, after);
+    service.once(key, expire, ready(Ok(()))).await?;
     Ok(NoContent)
 }
 

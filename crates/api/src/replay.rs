@@ -469,37 +469,39 @@ async fn get(
 async fn change(
     service: &Service,
     access: Access,
-    path: &JobPath,
+    (path, body): (&JobPath, &NoBody),
     action: JobAction,
 ) -> Result<Found<ReplayOut>, ApiError> {
     let (application, job) = path.parse()?;
-    let job = service.change_job(access.caller, &application, job, action);
-    Ok(Answer(job.await?.into()))
+    let key = body.idempotency(service, access)?;
+    let change = service.change_job(access.caller, &application, job, action);
+    let today = service.job(access.caller, Some(&application), job);
+    Ok(Answer(service.once(key, change, today).await?.into()))
 }
 
 async fn pause(
     State(service): State<Service>,
     access: Access,
     Path(path): Path<JobPath>,
-    _body: NoBody,
+    body: NoBody,
 ) -> Result<Found<ReplayOut>, ApiError> {
-    change(&service, access, &path, JobAction::Pause).await
+    change(&service, access, (&path, &body), JobAction::Pause).await
 }
 
 async fn resume(
     State(service): State<Service>,
     access: Access,
     Path(path): Path<JobPath>,
-    _body: NoBody,
+    body: NoBody,
 ) -> Result<Found<ReplayOut>, ApiError> {
-    change(&service, access, &path, JobAction::Resume).await
+    change(&service, access, (&path, &body), JobAction::Resume).await
 }
 
 async fn cancel(
     State(service): State<Service>,
     access: Access,
     Path(path): Path<JobPath>,
-    _body: NoBody,
+    body: NoBody,
 ) -> Result<Found<ReplayOut>, ApiError> {
-    change(&service, access, &path, JobAction::Cancel).await
+    change(&service, access, (&path, &body), JobAction::Cancel).await
 }

@@ -1,5 +1,7 @@
 //! Idempotency keys: how a repeated request is recognised.
 
+use std::future::Future;
+
 use aws_lc_rs::digest::{Context, SHA256};
 use store::{Idempotency, IdempotencyKind};
 
@@ -51,6 +53,48 @@ impl Service {
             key: hash(&[&organization, &application, request.key]),
             fingerprint: hash(&[method, path, request.body]),
         })
+    }
+}
+
+/// Requests of [`Service::once`] that are at work, by a few bits of their keys.
+#[derive(Debug)]
+pub(crate) struct AtWork(Vec<tokio::sync::Mutex<()>>);
+
+impl Default for AtWork {
+    fn default() -> Self {
+        Self(
+            (0..=u8::MAX)
+                .map(|_| tokio::sync::Mutex::default())
+                .collect(),
+        )
+    }
+}
+
+impl Service {
+    /// Does what a request asks for, unless its key says that this was done; then answers with how
+    /// things are `today`.
+    ///
+    /// For what changes a thing that exists (pause, expire, cancel): the effect and the note of it
+    /// are two commits. Whoever crashes in between finds the same done again by a retry, seconds
+    /// later. Two requests with one key wait for each other.
+    pub async fn once<T>(
+        &self,
+        idempotency: Option<Idempotency>,
+        effect: impl Future<Output = Result<T, Error>>,
+        today: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let Some(idempotency) = idempotency else {
+            return effect.await;
+        };
+        let place = usize::from(idempotency.key[0]);
+        let _alone = self.0.at_work.0[place].lock().await;
+        let now = self.now();
+        if self.store().was_done(&idempotency, now).await? {
+            return today.await;
+        }
+        let done = effect.await?;
+        self.store().note_done(idempotency, now).await?;
+        Ok(done)
     }
 }
 

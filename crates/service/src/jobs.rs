@@ -246,7 +246,7 @@ impl Service {
     ) -> Result<Job, Error> {
         let found = self.job(caller, Some(application), job).await?;
         let changed = self
-            .store()
+            .store_as(caller)
             .change_job(caller.organization, found.id, action, self.now())
             .await?;
         self.engine().jobs_changed();

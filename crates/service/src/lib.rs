@@ -117,6 +117,7 @@ struct Inner {
     schemas: schemas::Cache,
     readiness: readiness::Cache,
     fetcher: fetch::Fetcher,
+    at_work: idempotency::AtWork,
     stopping: watch::Sender<bool>,
     /// Streams that may be opened besides those that are open.
     streams: Arc<Semaphore>,
@@ -146,6 +147,7 @@ impl Service {
             schemas: schemas::Cache::default(),
             readiness: readiness::Cache::default(),
             fetcher,
+            at_work: idempotency::AtWork::default(),
             stopping: watch::Sender::new(false),
             streams: Arc::new(Semaphore::new(streams)),
             headers: tokio::sync::Mutex::new(()),

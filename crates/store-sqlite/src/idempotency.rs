@@ -99,6 +99,18 @@ pub(crate) fn remember_if(
     }
 }
 
+/// Notes a request whose effect names no thing.
+pub(crate) fn note_done(
+    connection: &Connection,
+    idempotency: &Idempotency,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    if effect(connection, Some(idempotency), now)?.is_none() {
+        remember(connection, idempotency, now, &[])?;
+    }
+    Ok(())
+}
+
 /// Reads the effect of a write that made one row: the row's key.
 pub(crate) fn row_key(effect: &[u8]) -> rusqlite::Result<i64> {
     let bytes = effect.try_into().map_err(|_| invalid("effect"))?;

@@ -12,19 +12,19 @@ use store::{
     Announcement, Appended, Application, ApplicationChange, ApplicationRef, AttemptCursor,
     AttemptFilter, AttemptRecord, AttemptRow, Backup, Claim, Claimed, DestinationDue,
     DisableFailing, Endpoint, EndpointChange, EndpointMessage, EndpointMessageFilter, EndpointRef,
-    EndpointStats, Error, EventTypeChange, EventTypeRow, Expand, Expanded, Expunged, GiveUp, Job,
-    JobAction, JobFilter, JobStep, JobStepped, MessageDestination, MessageFilter, MessageRef,
-    MessageRow, NewApplication, NewEndpoint, NewEventType, NewJob, Page, PageRequest, Preview,
-    Previewed, Prune, Pruned, Publish, Recorded, Resend, Resent, Rotated, Rotation, Routes,
-    RunningJob, Span, Stats, Store, UnfinishedFanOut, Write,
+    EndpointStats, Error, EventTypeChange, EventTypeRow, Expand, Expanded, Expunged, GiveUp,
+    Idempotency, Job, JobAction, JobFilter, JobStep, JobStepped, MessageDestination, MessageFilter,
+    MessageRef, MessageRow, NewApplication, NewEndpoint, NewEventType, NewJob, Page, PageRequest,
+    Preview, Previewed, Prune, Pruned, Publish, Recorded, Resend, Resent, Rotated, Rotation,
+    Routes, RunningJob, Span, Stats, Store, UnfinishedFanOut, Write,
 };
 use tokio::sync::oneshot;
 
 use crate::fresh::Scope;
 use crate::{
     Backend, SqliteStore, announcement, append, application, attempt, backup, claim, endpoint,
-    event_type, expand, expunge, failing, give_up, job, job_step, message, prune, record, resend,
-    shard, statistics,
+    event_type, expand, expunge, failing, give_up, idempotency, job, job_step, message, prune,
+    record, resend, shard, statistics,
 };
 
 #[async_trait]
@@ -379,6 +379,17 @@ impl Store for SqliteStore {
         now: Timestamp,
     ) -> Result<(), Error> {
         self.write(move |tx| expunge::answer(tx, application, message, (attempt, now)))
+            .await
+    }
+
+    async fn was_done(&self, idempotency: &Idempotency, now: Timestamp) -> Result<bool, Error> {
+        let asked = idempotency.clone();
+        self.read(move |c, _| Ok(idempotency::effect(c, Some(&asked), now)?.is_some()))
+            .await
+    }
+
+    async fn note_done(&self, idempotency: Idempotency, now: Timestamp) -> Result<(), Error> {
+        self.write(move |tx| idempotency::note_done(tx.connection, &idempotency, now))
             .await
     }
 

@@ -16,12 +16,12 @@ use crate::{
     ApplicationRef, AttemptCursor, AttemptFilter, AttemptRecord, AttemptRow, AuditEnds,
     AuditFilter, AuditRow, AuditStore, Author, Backup, Claim, Claimed, DestinationDue,
     DisableFailing, Endpoint, EndpointChange, EndpointMessage, EndpointMessageFilter, EndpointRef,
-    EndpointStats, Error, EventTypeChange, EventTypeRow, Expand, Expanded, Expunged, GiveUp, Job,
-    JobAction, JobFilter, JobStep, JobStepped, KeyStore, MessageDestination, MessageFilter,
-    MessageRef, MessageRow, NewApiKey, NewApplication, NewEndpoint, NewEventType, NewJob, Page,
-    PageRequest, PortalSession, Preview, Previewed, Prune, Pruned, Publish, Recorded, Resealed,
-    Resend, Resent, Rotated, Rotation, Routes, RunningJob, Span, Stats, Store, UnfinishedFanOut,
-    Write,
+    EndpointStats, Error, EventTypeChange, EventTypeRow, Expand, Expanded, Expunged, GiveUp,
+    Idempotency, Job, JobAction, JobFilter, JobStep, JobStepped, KeyStore, MessageDestination,
+    MessageFilter, MessageRef, MessageRow, NewApiKey, NewApplication, NewEndpoint, NewEventType,
+    NewJob, Page, PageRequest, PortalSession, Preview, Previewed, Prune, Pruned, Publish, Recorded,
+    Resealed, Resend, Resent, Rotated, Rotation, Routes, RunningJob, Span, Stats, Store,
+    UnfinishedFanOut, Write,
 };
 
 /// What is done before, after and instead of the work of another store.
@@ -261,6 +261,8 @@ intercepted! {
         attempt: AttemptId,
         now: Timestamp
     ) -> ();
+    read was_done(idempotency: &Idempotency, now: Timestamp) -> bool;
+    write note_done(idempotency: Idempotency, now: Timestamp) -> ();
     write create_job(new: NewJob) -> Write<Job>;
     read job(organization: OrganizationKey, job: JobId) -> Option<Job>;
     read jobs(organization: OrganizationKey, filter: &JobFilter, page: PageRequest<JobId>)

@@ -611,6 +611,19 @@ pub trait Store: KeyStore + AuditStore {
     /// Counts what a replay would make due at one endpoint, as far as it looks.
     async fn preview(&self, preview: Preview) -> Result<Previewed, Error>;
 
+    // ---- Requests that are one however often they come --------------------------------------
+
+    /// Says whether a request has been noted as done, of those whose effect names no thing.
+    ///
+    /// # Contract
+    ///
+    /// - True for a key that [`Store::note_done`] was given, for as long as any key is known;
+    ///   `KeyReused` when it came with another fingerprint, there or with any other write.
+    async fn was_done(&self, idempotency: &Idempotency, now: Timestamp) -> Result<bool, Error>;
+
+    /// Notes that a request is done. Noting it twice is noting it once.
+    async fn note_done(&self, idempotency: Idempotency, now: Timestamp) -> Result<(), Error>;
+
     // ---- Housekeeping ---------------------------------------------------------------------
 
     /// Does one small batch of overdue housekeeping.

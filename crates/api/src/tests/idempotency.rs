@@ -1,8 +1,11 @@
 //! Idempotency keys.
 
+use http::Method;
 use serde_json::json;
 
 use super::harness::TestApi;
+use super::tenancy::World;
+use crate::permissions::ROUTES;
 
 const MSG: &str = "/api/v1/app/acme/msg";
 
@@ -122,4 +125,61 @@ async fn a_key_that_is_none_is_refused_by_every_post() {
             reply.expect_faults(&["header.idempotency-key"]);
         }
     }
+}
+
+/// Posts that have nothing to remember: a look that changes nothing; and the end of a portal's
+/// session, after which the token that repeats it is known to nobody.
+const NOTHING_TO_REMEMBER: [&str; 2] = [
+    "/api/v1/app/{app_id}/msg/precheck/active",
+    "/api/v1/auth/logout",
+];
+
+/// From the table of routes: a new one honours the key, or is thought about here.
+#[tokio::test(start_paused = true)]
+async fn every_post_is_one_however_often_it_comes() {
+    let posts = ROUTES.iter().filter(|(method, ..)| *method == Method::POST);
+    for (_, path, _) in posts.filter(|(_, path, _)| !NOTHING_TO_REMEMBER.contains(path)) {
+        let world = World::new().await;
+        let example = r#"{"name": "a", "description": "", "schemas": {"1": {"examples": [{}]}}}"#;
+        world
+            .api
+            .post("/api/v1/event-type", example)
+            .await
+            .expect(201);
+        let trail = async || {
+            let newest = world.api.get("/api/v1/audit?limit=1").await.expect(200);
+            newest["data"][0]["number"].clone()
+        };
+        let (place, body) = world.post_of(path);
+
+        let first = world.api.post_keyed(&place, "k", &body).await;
+        assert!(first.status.is_success(), "{path}: {:?}", first.bytes);
+        world.api.settle().await;
+        let (noted, sent) = (trail().await, world.api.network.seen().len());
+        let again = world.api.post_keyed(&place, "k", &body).await;
+
+        assert_eq!(again.status, first.status, "{path}: {:?}", again.bytes);
+        world.api.settle().await;
+        assert_eq!(trail().await, noted, "{path} was done twice");
+        assert_eq!(world.api.network.seen().len(), sent, "{path} sent twice");
+        let other = world.api.post_keyed(&place, "k", &format!("{body} ")).await;
+        assert_eq!(other.status, 409, "{path}: {:?}", other.bytes);
+        assert_eq!(other.json()["code"], "idempotency_key_reused", "{path}");
+    }
+}
+
+/// A retry that arrives late must not undo what was asked for meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_repeated_pause_leaves_an_endpoint_that_was_unpaused_alone() {
+    let api = TestApi::new().await;
+    api.acme_with_hook().await;
+    let hook = "/api/v1/app/acme/endpoint/hook";
+    let paused = api.post_keyed(&format!("{hook}/pause"), "k", "").await;
+    assert_eq!(paused.expect(200)["paused"], true);
+    api.post(&format!("{hook}/unpause"), "").await.expect(200);
+
+    let again = api.post_keyed(&format!("{hook}/pause"), "k", "").await;
+
+    assert_eq!(again.expect(200)["paused"], false);
+    assert_eq!(api.get(hook).await.expect(200)["paused"], false);
 }

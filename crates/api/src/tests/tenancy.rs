@@ -157,6 +157,12 @@ impl World {
         }
     }
 
+    /// Where a POST goes for what is owned, and a body that passes.
+    pub(super) fn post_of(&self, path: &str) -> (String, String) {
+        let body = body_of(&Method::POST, path);
+        (fill(path, &self.owned), body.to_owned())
+    }
+
     pub(super) async fn call(
         &self,
         token: &str,

@@ -342,3 +342,23 @@ pub async fn commits_are_counted(store: &dyn Store) {
     assert_eq!(stats.commits, before + 1);
     assert_eq!(stats.commits, store.commit_number());
 }
+
+/// And known by its key until that is dropped.
+pub async fn a_request_is_noted_as_done_once(store: &dyn Store) {
+    let mut world = World::new(store).await;
+    assert_eq!(store.was_done(&key(1, 1), world.now).await, Ok(false));
+
+    for _ in 0..2 {
+        store.note_done(key(1, 1), world.now).await.unwrap();
+    }
+
+    assert_eq!(store.was_done(&key(1, 1), world.now).await, Ok(true));
+    let other = store.was_done(&key(1, 2), world.now).await;
+    assert_eq!(other, Err(crate::Error::KeyReused));
+    let other = store.note_done(key(1, 2), world.now).await;
+    assert_eq!(other, Err(crate::Error::KeyReused));
+    assert_eq!(store.was_done(&key(2, 1), world.now).await, Ok(false));
+    world.wait(3 * DAY);
+    prune(&world, 10).await;
+    assert_eq!(store.was_done(&key(1, 1), world.now).await, Ok(false));
+}

@@ -215,6 +215,7 @@ macro_rules! store_conformance {
                 a_deleted_application_is_erased,
                 old_idempotency_keys_are_dropped,
                 old_counters_are_erased,
+                a_request_is_noted_as_done_once,
                 a_small_batch_says_that_there_is_more,
                 a_store_with_room_is_writable,
                 commits_are_counted,

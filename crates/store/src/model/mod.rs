@@ -172,6 +172,8 @@ enum Effect {
     /// The endpoint and its new secret.
     Rotation(EndpointKey, Sealed),
     Resent,
+    /// Something that has no name.
+    Done,
 }
 
 impl State {
@@ -579,6 +581,20 @@ impl Store for Model {
         self.write(|state| {
             state.expunge_attempt(message, attempt)?;
             state.note_expunge(application, (now, "attempt.expunge"), attempt.to_string());
+            Ok(())
+        })
+    }
+
+    async fn was_done(&self, idempotency: &Idempotency, now: Timestamp) -> Result<bool, Error> {
+        let known = self.state().effect(Some(idempotency), now)?;
+        Ok(known.is_some())
+    }
+
+    async fn note_done(&self, idempotency: Idempotency, now: Timestamp) -> Result<(), Error> {
+        self.write(|state| {
+            if state.effect(Some(&idempotency), now)?.is_none() {
+                state.remember(Some(&idempotency), now, Effect::Done);
+            }
             Ok(())
         })
     }
