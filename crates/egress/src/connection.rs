@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{AddressKind, ErrorClass, Phases, TargetUrl};
 use env::{Connection, EgressError, OutboundRequest, OutboundResponse, ResponseLimits};
-use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, RETRY_AFTER, TRANSFER_ENCODING};
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, DATE, HOST, RETRY_AFTER, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
@@ -121,6 +121,7 @@ impl HttpConnection {
             response: OutboundResponse {
                 status: head.status.as_u16(),
                 retry_after: retry_after(&head.headers),
+                date: head.headers.get(DATE).cloned(),
                 body,
             },
             is_whole,

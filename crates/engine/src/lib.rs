@@ -44,6 +44,7 @@ mod scheduler;
 mod sender;
 mod shared;
 mod sign;
+mod skew;
 #[cfg(test)]
 mod tests;
 

@@ -42,6 +42,7 @@ pub(crate) struct Metrics {
     pub(crate) unrecorded: Gauge,
     pub(crate) payload_memory: Gauge,
     pub(crate) idle_connections: Gauge,
+    pub(crate) clock_skew: Gauge,
 }
 
 const SECONDS: [f64; 12] = [
@@ -68,6 +69,7 @@ impl Default for Metrics {
             unrecorded: Gauge::default(),
             payload_memory: Gauge::default(),
             idle_connections: Gauge::default(),
+            clock_skew: Gauge::default(),
         }
     }
 }
@@ -158,6 +160,11 @@ impl Metrics {
                 "Idle connections kept",
                 &self.idle_connections,
             ),
+            (
+                "clock_skew_seconds",
+                "How far receivers' clocks are ahead, by their answers",
+                &self.clock_skew,
+            ),
         ] {
             registry.register(format!("posthaste_{name}"), help, metric.clone());
         }
@@ -190,6 +197,7 @@ impl Shared {
         let (in_flight, unrecorded) = lanes.in_hand();
         drop(lanes);
         let metrics = &self.metrics;
+        metrics.clock_skew.set(self.skew.seconds());
         for (gauge, value) in [
             (&metrics.lanes, count),
             (&metrics.lanes_behind, behind),

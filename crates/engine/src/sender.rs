@@ -244,7 +244,21 @@ impl Tried {
     }
 
     fn record(self, shared: &Shared, destination: &Destination, job: &Job) -> AttemptRecord {
-        let outcome = self.outcome(shared.now());
+        let wall_now = shared.now();
+        let outcome = self.outcome(wall_now);
+        let date = self
+            .answer
+            .as_ref()
+            .ok()
+            .and_then(|answer| answer.date.as_ref());
+        if let Some(seconds) = shared.skew.look(date, wall_now, shared.monotonic()) {
+            tracing::warn!(
+                endpoint.id = %destination.id,
+                receiver.ahead_s = seconds,
+                "A receiver's clock differs from ours; if many do, ours is wrong, and receivers \
+                 refuse our signatures"
+            );
+        }
         let then = follow(shared, destination, job, outcome);
         shared.count(&self, job, then);
         let (http_status, error, error_detail, response) = match self.answer {

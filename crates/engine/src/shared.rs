@@ -19,6 +19,7 @@ use crate::listeners::Listeners;
 use crate::memory::Budget;
 use crate::metrics::Metrics;
 use crate::routing::RoutingTable;
+use crate::skew::Skew;
 
 /// The world the engine lives in.
 #[derive(Clone)]
@@ -63,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) budget: Arc<Budget>,
     pub(crate) routing: RoutingTable,
     pub(crate) metrics: Metrics,
+    /// What receivers say about the time.
+    pub(crate) skew: Skew,
     pub(crate) connections: Connections,
     pub(crate) listeners: Arc<Listeners>,
     pub(crate) notices: mpsc::Sender<Notice>,
@@ -99,6 +102,7 @@ impl Shared {
             epochs[usize::from(shard.number())] = epoch;
         }
         Self {
+            skew: Skew::default(),
             schedule: ScheduleClock::start(&*dependencies.clock),
             lanes: Mutex::new(Lanes::new(Arc::clone(&config), Arc::clone(&budget))),
             routing: RoutingTable::default(),

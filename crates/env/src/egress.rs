@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{ErrorClass, Phases, TargetUrl};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use tokio::time::Instant;
 
 /// Opens connections to destinations; every outbound connection of any feature comes from here.
@@ -89,6 +89,8 @@ pub struct OutboundResponse {
     pub status: u16,
     /// `Retry-After` as given, if it is ASCII and at most 64 bytes.
     pub retry_after: Option<String>,
+    /// `Date` as given.
+    pub date: Option<HeaderValue>,
     /// The first bytes of the body.
     pub body: Bytes,
 }

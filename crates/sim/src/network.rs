@@ -203,6 +203,7 @@ async fn answer(
     Ok(OutboundResponse {
         status,
         retry_after,
+        date: None,
         body: Bytes::from_static(b"answer"),
     })
 }

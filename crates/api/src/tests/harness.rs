@@ -315,6 +315,7 @@ impl Connection for Line {
         Ok(OutboundResponse {
             status: 200,
             retry_after: None,
+            date: None,
             body: "thanks".into(),
         })
     }

@@ -187,6 +187,7 @@ impl Connection for Line {
             Ok(OutboundResponse {
                 status,
                 retry_after,
+                date: None,
                 body: Bytes::from_static(b"answer"),
             })
         };

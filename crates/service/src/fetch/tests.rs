@@ -76,6 +76,7 @@ impl Connection for Line {
         Ok(OutboundResponse {
             status: self.0.status,
             retry_after: None,
+            date: None,
             body: self.0.body.slice(..self.0.body.len().min(limits.kept)),
         })
     }
