@@ -24,7 +24,15 @@ pub(crate) fn routes() -> ApiRouter<Service> {
         "List the messages of an endpoint, newest first",
     );
     let stats_docs = Docs("Endpoint").op("v1.endpoint.get-stats", "Count how an endpoint fares");
+    let attempts_docs = Docs("Endpoint").op(
+        "v1.endpoint.get-attempt-stats",
+        "Count attempts at an endpoint, by whole hours",
+    );
     ApiRouter::new()
+        .api_route(
+            "/api/v1/app/{app_id}/endpoint/{endpoint_id}/attempt-stats",
+            get_with(attempt_stats, attempts_docs),
+        )
         .api_route(
             "/api/v1/app/{app_id}/endpoint/{endpoint_id}/msg",
             get_with(list, list_docs),
@@ -48,6 +56,16 @@ struct EndpointMessageOut {
     status_text: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt: Option<String>,
+}
+
+/// How attempts at an endpoint ended.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "EndpointAttemptStats")]
+struct AttemptStatsOut {
+    success: u64,
+    fail: u64,
+    /// Deliveries that were canceled
+    canceled: u64,
 }
 
 /// How an endpoint fares.
@@ -171,4 +189,30 @@ async fn stats(
         .endpoint_stats(access.caller, &application, &endpoint, span)
         .await?;
     Ok(Answer(stats.into()))
+}
+
+async fn attempt_stats(
+    State(service): State<Service>,
+    access: Access,
+    Path(path): Path<EndpointPath>,
+    Query(query): Query<SpanQuery>,
+) -> Result<Found<AttemptStatsOut>, ApiError> {
+    const HOUR: i64 = 3_600_000_000;
+    let (application, endpoint) = path.parse()?;
+    let hour = |at: Timestamp, up: i64| {
+        let hours = (at.as_micros().saturating_add(up)).div_euclid(HOUR);
+        Timestamp::from_micros(hours.saturating_mul(HOUR))
+    };
+    let span = Span {
+        since: query.since.map(|Parsed(at)| hour(at, 0)),
+        until: query.until.map(|Parsed(at)| hour(at, HOUR - 1)),
+    };
+    let stats = service
+        .endpoint_stats(access.caller, &application, &endpoint, span)
+        .await?;
+    Ok(Answer(AttemptStatsOut {
+        success: stats.stored.success,
+        fail: stats.stored.fail,
+        canceled: stats.stored.canceled,
+    }))
 }

@@ -21,6 +21,7 @@ mod endpoints;
 mod envelope;
 mod error;
 mod error_docs;
+mod event_type_import;
 mod event_types;
 mod examples;
 mod export;
@@ -93,6 +94,7 @@ fn routes() -> ApiRouter<Service> {
         .merge(endpoint_headers::routes())
         .merge(endpoint_messages::routes())
         .merge(endpoint_secret::routes())
+        .merge(event_type_import::routes())
         .merge(event_types::routes())
         .merge(publish::routes())
         .merge(messages::routes())

@@ -17,6 +17,7 @@ mod endpoint_headers;
 mod endpoint_messages;
 mod endpoints;
 mod error;
+mod event_type_import;
 mod event_types;
 mod examples;
 mod fetch;
@@ -56,6 +57,7 @@ pub use endpoint_messages::{
 pub use endpoints::{EndpointInput, EndpointPatch};
 pub use engine::Published;
 pub use error::{Error, FieldError};
+pub use event_type_import::ImportedEventType;
 pub use event_types::{EventTypeInput, EventTypePatch};
 pub use fetch::FetchError;
 pub use idempotency::IdempotentRequest;

@@ -8,6 +8,7 @@ mod description;
 mod endpoint_messages;
 mod endpoints;
 mod errors;
+mod event_type_import;
 mod event_types;
 mod fuzz;
 mod harness;

@@ -40,6 +40,9 @@ fn body_of(method: &Method, path: &str) -> &'static str {
         ("POST", "/api/v1/app/{app_id}/msg/batch") => {
             r#"{"messages": [{"eventType": "a", "payload": {}}]}"#
         }
+        ("POST", "/api/v1/event-type/import/openapi") => {
+            r#"{"spec": {"webhooks": {"imported": {"post": {}}}}}"#
+        }
         ("POST", "/api/v1/event-type") => r#"{"name": "made", "description": ""}"#,
         ("PUT", "/api/v1/event-type/{event_type_name}") => r#"{"description": "x"}"#,
         ("POST", "/api/v1/key") => r#"{"name": "x", "scope": "read"}"#,
