@@ -337,3 +337,36 @@ fn a_page_is_read_into_files_commands_and_their_output() {
     assert!(steps("```sh\nrun\n").is_err());
     assert!(steps("```text\nout\n```\n").is_err());
 }
+
+/// Every test that the page of defences names is one in the code.
+#[test]
+fn the_page_of_defences_names_tests_that_exist() {
+    let page = fs::read_to_string(docs().join("security.md")).unwrap();
+    let mut code = String::new();
+    let mut folders = vec![docs().join("../crates")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|kind| kind == "rs") {
+                code.push_str(&fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+
+    let names: Vec<&str> = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|name| !name.contains(['/', '.', '-']))
+        .collect();
+
+    assert!(names.len() > 50, "{names:?}");
+    let missing = names.iter().filter(|name| {
+        let test = format!("{name}(");
+        let stands = format!("{name}:");
+        !code.contains(&test) && !code.contains(&stands)
+    });
+    assert_eq!(missing.collect::<Vec<_>>(), [&""; 0]);
+}
