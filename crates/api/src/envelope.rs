@@ -16,6 +16,7 @@ use tower::{Layer, Service};
 use tracing::{debug, error};
 
 use crate::error::{ApiError, Cause};
+use crate::inbound;
 use crate::rate_limit::{self, Slot};
 use crate::request_id;
 
@@ -65,7 +66,11 @@ where
                 Err(_) => ApiError::Internal("a handler panicked".into()).into_response(),
             };
             // Quoted, so that no byte of a path can begin a line or move a terminal's cursor.
-            let path = uri.path();
+            // An inbound URL is a key: whoever reads the log must not learn it.
+            let path = match uri.path() {
+                path if path.starts_with(inbound::PREFIX) => inbound::PREFIX,
+                path => path,
+            };
             let status = response.status().as_u16();
             if let Some(Cause(cause)) = response.extensions_mut().remove::<Cause>() {
                 error!(request.id = %id, %method, ?path, status, ?cause, "A request failed");

@@ -27,6 +27,7 @@ mod examples;
 mod export;
 mod extract;
 mod health;
+mod inbound;
 mod keys;
 mod list;
 mod messages;
@@ -34,12 +35,16 @@ mod openapi;
 mod permissions;
 mod portal_access;
 mod problem;
+mod providers;
 mod public_keys;
 mod publish;
 mod rate_limit;
 mod replay;
 mod request_id;
+mod requests;
 mod serve;
+mod source_wire;
+mod sources;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -64,6 +69,7 @@ pub fn router(service: Service, metrics: Metrics, pages: impl FnOnce(&str) -> Ro
     let description = openapi::text(&description);
     let router = api
         .merge(public_keys::routes())
+        .merge(inbound::routes())
         .with_state(service)
         .merge(health::metrics(metrics))
         .merge(pages(&description))
@@ -109,5 +115,8 @@ fn routes() -> ApiRouter<Service> {
         .merge(replay::routes())
         .merge(keys::routes())
         .merge(portal_access::routes())
+        .merge(sources::routes())
+        .merge(requests::routes())
+        .merge(providers::routes())
         .merge(health::routes())
 }

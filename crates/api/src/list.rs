@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use domain::{
-    ApiKeyId, ApplicationId, EndpointId, EndpointKey, EventType, JobId, MessageId, MessageKey,
-    Timestamp,
+    ApiKeyId, ApplicationId, EndpointId, EndpointKey, EventType, InboundId, InboundKey, JobId,
+    MessageId, MessageKey, SourceId, Timestamp,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -102,7 +102,7 @@ macro_rules! by_id {
     };
 }
 
-by_id!(ApiKeyId, ApplicationId, EndpointId, JobId);
+by_id!(ApiKeyId, ApplicationId, EndpointId, JobId, SourceId);
 
 impl CursorText for EventType {
     fn to_text(&self) -> String {
@@ -122,6 +122,21 @@ impl CursorText for MessageKey {
 
     fn from_text(text: &str) -> Option<Self> {
         if let Ok(id) = text.parse::<MessageId>() {
+            return Some(id.key());
+        }
+        let [key] = unhex(text)?;
+        Some(Self(key))
+    }
+}
+
+/// A request's id works as well.
+impl CursorText for InboundKey {
+    fn to_text(&self) -> String {
+        hex(&[self.0])
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        if let Ok(id) = text.parse::<InboundId>() {
             return Some(id.key());
         }
         let [key] = unhex(text)?;

@@ -170,14 +170,17 @@ fn prune(api: &mut Value) {
 }
 
 /// The fields of bodies that are points in time, written as RFC 3339 has it.
-const TIMES: [&str; 12] = [
+const TIMES: [&str; 15] = [
     "createdAt",
     "deliverAt",
     "disabledAt",
     "endpointUpdatedAt",
     "expiresAt",
     "failingSince",
+    "lastAcceptedAt",
+    "lastReceivedAt",
     "lastUsedAt",
+    "receivedAt",
     "nextAttempt",
     "since",
     "timestamp",

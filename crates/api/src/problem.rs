@@ -62,13 +62,21 @@ pub enum Code {
     TooManyConnections,
     /// The disk is full.
     DiskFull,
+    /// An inbound request is not the provider's, as far as can be told.
+    VerificationFailed,
+    /// An inbound request's address is not allowed.
+    AddressNotAllowed,
+    /// The source is paused.
+    SourcePaused,
+    /// A certificate to verify with could not be fetched.
+    KeyUnavailable,
     /// The message has come round too often.
     LoopDetected,
 }
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 32] = [
         Self::MalformedRequest,
         Self::MalformedJson,
         Self::AuthenticationFailed,
@@ -96,6 +104,10 @@ impl Code {
         Self::TimedOut,
         Self::TooManyConnections,
         Self::DiskFull,
+        Self::VerificationFailed,
+        Self::AddressNotAllowed,
+        Self::SourcePaused,
+        Self::KeyUnavailable,
         Self::LoopDetected,
     ];
 
@@ -129,6 +141,10 @@ impl Code {
             Self::TimedOut => "timed_out",
             Self::TooManyConnections => "too_many_connections",
             Self::DiskFull => "disk_full",
+            Self::VerificationFailed => "verification_failed",
+            Self::AddressNotAllowed => "address_not_allowed",
+            Self::SourcePaused => "source_paused",
+            Self::KeyUnavailable => "key_unavailable",
             Self::LoopDetected => "loop_detected",
         }
     }
@@ -137,8 +153,8 @@ impl Code {
     pub const fn status(self) -> StatusCode {
         match self {
             Self::MalformedRequest | Self::MalformedJson => StatusCode::BAD_REQUEST,
-            Self::AuthenticationFailed => StatusCode::UNAUTHORIZED,
-            Self::InsufficientPermissions => StatusCode::FORBIDDEN,
+            Self::AuthenticationFailed | Self::VerificationFailed => StatusCode::UNAUTHORIZED,
+            Self::InsufficientPermissions | Self::AddressNotAllowed => StatusCode::FORBIDDEN,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound | Self::UnknownRoute => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -159,6 +175,8 @@ impl Code {
             | Self::NotReady
             | Self::ShuttingDown
             | Self::TimedOut
+            | Self::SourcePaused
+            | Self::KeyUnavailable
             | Self::TooManyConnections => StatusCode::SERVICE_UNAVAILABLE,
             Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
             Self::LoopDetected => StatusCode::LOOP_DETECTED,
@@ -195,6 +213,12 @@ impl Code {
             Self::TimedOut => "The server did not answer in time.",
             Self::TooManyConnections => "There are too many connections.",
             Self::DiskFull => "The server's disk is full; nothing was stored.",
+            Self::VerificationFailed => "The request could not be verified.",
+            Self::AddressNotAllowed => "Requests from this address are not taken here.",
+            Self::SourcePaused => "The source takes nothing in for now.",
+            Self::KeyUnavailable => {
+                "What the request has to be verified with could not be fetched."
+            }
             Self::LoopDetected => "The message has come round too often; nothing was stored.",
         }
     }
@@ -204,7 +228,8 @@ impl Code {
         match self {
             Self::Busy | Self::TooManyConnections => Some(1),
             Self::NotReady | Self::ShuttingDown | Self::TimedOut => Some(2),
-            Self::DiskFull => Some(10),
+            Self::SourcePaused => Some(60),
+            Self::KeyUnavailable | Self::DiskFull => Some(10),
             _ => None,
         }
     }

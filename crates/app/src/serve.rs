@@ -108,13 +108,14 @@ async fn open(config: &Config, data: &DataDir, listens: SocketAddr) -> anyhow::R
         clock,
         entropy,
         ids,
-        limits: config.limits(),
+        limits: config.limits.domain(),
         egress,
         proxies: config.trusted_proxies().map_err(anyhow::Error::msg)?,
         addresses,
         portal: config.portal(),
         quota: config.quota(),
     });
+    service.register_metrics(&mut metrics);
     Ok(Parts {
         engine,
         loops,

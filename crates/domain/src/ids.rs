@@ -8,7 +8,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{MessageKey, Timestamp};
+use crate::{InboundKey, MessageKey, Timestamp};
 
 /// The text is not an id of the expected kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -120,6 +120,27 @@ id!(
     /// Names an API key (not the secret part of it).
     ApiKeyId, "key_"
 );
+
+id!(
+    /// Names a source: an inbound URL with its verification scheme.
+    SourceId, "src_"
+);
+id!(
+    /// Names an inbound request, as a source received it.
+    InboundId, "req_"
+);
+
+impl InboundId {
+    /// Returns when the request came in, in whole milliseconds.
+    pub fn at(self) -> Timestamp {
+        MessageId(self.0).at()
+    }
+
+    /// Returns the first 63 bits that matter, as [`MessageId::key`] does.
+    pub fn key(self) -> InboundKey {
+        InboundKey(MessageId(self.0).key().0)
+    }
+}
 
 impl MessageId {
     /// Returns when the message was published, in whole milliseconds.

@@ -29,6 +29,14 @@ key!(
     JobKey
 );
 key!(
+    /// A source's row.
+    SourceKey
+);
+key!(
+    /// An inbound request's row: the first 63 bits of its id, so it orders by time.
+    InboundKey
+);
+key!(
     /// One URL that an endpoint has had; attempts point at the one that they used.
     UrlKey
 );
@@ -38,6 +46,13 @@ impl MessageKey {
     pub fn first_at(at: crate::Timestamp) -> Self {
         let millis = at.as_unix_millis() & ((1 << 42) - 1);
         Self(i64::try_from(millis << 21).expect("63 bits fit"))
+    }
+}
+
+impl InboundKey {
+    /// Returns the smallest key that a request received at `at` can have.
+    pub fn first_at(at: crate::Timestamp) -> Self {
+        Self(MessageKey::first_at(at).0)
     }
 }
 

@@ -32,11 +32,14 @@ pub use event_type_filter::{
 };
 pub use forwarded::TrustedProxies;
 pub use ids::{
-    ApiKeyId, ApplicationId, AttemptId, EndpointId, IdSequence, InvalidId, JobId, MessageId,
-    OrganizationId,
+    ApiKeyId, ApplicationId, AttemptId, EndpointId, IdSequence, InboundId, InvalidId, JobId,
+    MessageId, OrganizationId, SourceId,
 };
 pub use json::{JSON_DEPTH_MAX, json_nesting_exceeds};
-pub use keys::{ApplicationKey, EndpointKey, Epoch, JobKey, MessageKey, OrganizationKey, UrlKey};
+pub use keys::{
+    ApplicationKey, EndpointKey, Epoch, InboundKey, JobKey, MessageKey, OrganizationKey, SourceKey,
+    UrlKey,
+};
 pub use limits::Limits;
 pub use names::{Channel, EventId, EventType, InvalidName, Tag, Uid};
 pub use ordering_key::{InvalidOrderingKey, OrderingKey};

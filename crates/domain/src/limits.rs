@@ -73,6 +73,22 @@ pub struct Limits {
     pub endpoint_timeout: Duration,
     /// An endpoint's own number of attempts in flight at once.
     pub endpoint_concurrency: u16,
+    /// Sources of one application.
+    pub sources_per_application: usize,
+    /// Secrets of one source that are live at once.
+    pub secrets_per_source: usize,
+    /// Bytes of an inbound request's body, unless its source allows fewer.
+    pub inbound_bytes: usize,
+    /// Messages that one inbound request can be.
+    pub inbound_messages: usize,
+    /// How long a source can notice repeats.
+    pub deduplication_window: Duration,
+    /// Bytes of a refused request's body that are kept.
+    pub rejected_bytes: usize,
+    /// Refused requests of one source that are kept per second.
+    pub rejected_per_second: u32,
+    /// Refused requests of one source that are kept at once after a pause.
+    pub rejected_burst: u32,
 }
 
 impl Default for Limits {
@@ -112,6 +128,14 @@ impl Default for Limits {
             retry_total: Duration::from_hours(30 * 24),
             endpoint_timeout: Duration::from_mins(2),
             endpoint_concurrency: 256,
+            sources_per_application: 1_000,
+            secrets_per_source: 5,
+            inbound_bytes: 10 * 1024 * 1024,
+            inbound_messages: 1_000,
+            deduplication_window: Duration::from_hours(30 * 24),
+            rejected_bytes: 64 * 1024,
+            rejected_per_second: 20,
+            rejected_burst: 200,
         }
     }
 }

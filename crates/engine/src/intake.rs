@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use domain::{MessageId, MessageKey, Timestamp};
-use store::{NewMessage, Payload, Publish, PublishOutcome, PublishedMessage, Waits};
+use store::{NewMessage, Payload, Publish, PublishOutcome, PublishedMessage, Receipt, Waits};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::destination::{Destination, Routes};
@@ -110,6 +110,32 @@ impl Door {
         shared: &Shared,
         request: PublishRequest,
     ) -> Result<PublishAnswer, PublishError> {
+        match self.outcome(shared, &request).await? {
+            PublishOutcome::Stored(messages) => Ok(answer(messages, false)),
+            PublishOutcome::Replayed(messages) => Ok(answer(messages, true)),
+            other => Err(refusal(&other)),
+        }
+    }
+
+    /// Stores what a source received; returns once the request, its messages and their deliveries
+    /// are durable.
+    pub(crate) async fn receive(
+        &self,
+        shared: &Shared,
+        request: PublishRequest,
+    ) -> Result<Receipt, PublishError> {
+        match self.outcome(shared, &request).await? {
+            PublishOutcome::Received(receipt) => Ok(*receipt),
+            other => Err(refusal(&other)),
+        }
+    }
+
+    /// Stores a publish by the routes of the moment of its commit.
+    async fn outcome(
+        &self,
+        shared: &Shared,
+        request: &PublishRequest,
+    ) -> Result<PublishOutcome, PublishError> {
         // The routes change between look-up and commit now and then; not sixteen times in a row.
         const TRIES: u32 = 16;
         if shared.is_full() {
@@ -128,17 +154,11 @@ impl Door {
                 .map_err(|error| refused(shared, error))?
                 .filter(|routes| request.only.is_none_or(|key| key == routes.application.key))
                 .ok_or(PublishError::NoApplication)?;
-            let outcome = self.store(shared, &request, &routes).await?;
-            match outcome {
-                PublishOutcome::Stored(messages) => return Ok(answer(messages, false)),
-                PublishOutcome::Replayed(messages) => return Ok(answer(messages, true)),
-                PublishOutcome::KeyReused => return Err(PublishError::KeyReused),
-                PublishOutcome::EventIdTaken { index, first } => {
-                    return Err(PublishError::EventIdTaken { index, first });
-                }
+            match self.store(shared, request, &routes).await? {
                 PublishOutcome::Stale | PublishOutcome::NoApplication => {
                     shared.routing.forget(routes.application.key);
                 }
+                outcome => return Ok(outcome),
             }
         }
         Err(PublishError::Busy)
@@ -155,7 +175,9 @@ impl Door {
             .messages
             .iter()
             .map(|draft| draft.payload.bytes.len())
-            .sum();
+            .sum::<usize>();
+        let received = request.reception.as_ref();
+        let bytes = received.map_or(bytes, |one| bytes.max(one.request.body.len()));
         let most = shared.config.intake_waiting_bytes;
         let bytes =
             WaitingBytes::take(&self.waiting_bytes, bytes, most).ok_or(PublishError::Busy)?;
@@ -185,6 +207,31 @@ fn refused(shared: &Shared, error: store::Error) -> PublishError {
         }
         store::Error::Busy => PublishError::Busy,
         other => PublishError::Failed(other.to_string()),
+    }
+}
+
+/// Says why nothing was stored.
+fn refusal(outcome: &PublishOutcome) -> PublishError {
+    match *outcome {
+        PublishOutcome::KeyReused => PublishError::KeyReused,
+        PublishOutcome::EventIdTaken { index, first } => {
+            PublishError::EventIdTaken { index, first }
+        }
+        PublishOutcome::SourceChanged => PublishError::SourceChanged,
+        PublishOutcome::NoApplication => PublishError::NoApplication,
+        PublishOutcome::Stale => PublishError::Busy,
+        PublishOutcome::Stored(_) | PublishOutcome::Replayed(_) | PublishOutcome::Received(_) => {
+            PublishError::Failed("an outcome of another kind".into())
+        }
+    }
+}
+
+/// The messages of a publish that were stored now, or had been.
+fn stored(outcome: &PublishOutcome) -> Option<&[PublishedMessage]> {
+    match outcome {
+        PublishOutcome::Stored(stored) => Some(stored),
+        PublishOutcome::Received(receipt) if receipt.reason.is_none() => Some(&receipt.messages),
+        _ => None,
     }
 }
 
@@ -227,6 +274,7 @@ fn prepare(shared: &Shared, request: &PublishRequest, routes: &Routes) -> (Publi
         messages,
         on_event_id: request.on_event_id,
         idempotency: request.idempotency.clone(),
+        reception: request.reception.clone(),
         now,
     };
     (publish, prepared)
@@ -320,7 +368,7 @@ async fn store_batch(shared: &Shared, batch: Vec<Waiting>) {
                 .collect();
             let waiting = waiting.into_iter().zip(appended.outcomes);
             for ((application, prepared, answer, _bytes), outcome) in waiting {
-                if let PublishOutcome::Stored(stored) = &outcome {
+                if let Some(stored) = stored(&outcome) {
                     if let Some(first) = prepared.iter().map(|message| message.id.key()).min() {
                         shared.listeners.committed(application, first);
                     }

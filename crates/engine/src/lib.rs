@@ -53,6 +53,7 @@ use std::time::Duration;
 
 use domain::{ApplicationKey, EndpointKey, MessageKey, Timestamp};
 use prometheus_client::registry::Registry;
+use store::Receipt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -135,6 +136,16 @@ impl Engine {
             self.shared.refused(error);
         }
         answer
+    }
+
+    /// Stores what a source received; returns once the request, its messages and their deliveries
+    /// are durable.
+    pub async fn receive(&self, request: PublishRequest) -> Result<Receipt, PublishError> {
+        let receipt = self.door.receive(&self.shared, request).await;
+        if let Err(error) = &receipt {
+            self.shared.refused(error);
+        }
+        receipt
     }
 
     /// Tells the engine that an endpoint (or the whole application, with `None`) was changed,

@@ -177,6 +177,7 @@ impl Shared {
             PublishError::NoApplication => "no_application",
             PublishError::EventIdTaken { .. } => "event_id_taken",
             PublishError::KeyReused => "idempotency_key_reused",
+            PublishError::SourceChanged => "source_changed",
             PublishError::Busy => "busy",
             PublishError::Full => "disk_full",
             PublishError::ShuttingDown => "shutting_down",

@@ -96,6 +96,7 @@ async fn publish(
         only: None,
         endpoint: None,
         idempotency: None,
+        reception: None,
     };
     match door.publish(shared, request.clone()).await {
         Err(PublishError::NoApplication) => {

@@ -6,7 +6,7 @@ use domain::{
     ApplicationKey, Channel, EndpointKey, EventId, EventType, MessageId, OrderingKey,
     OrganizationKey, Tag, Timestamp,
 };
-use store::{ApplicationRef, Idempotency, OnEventId, Payload};
+use store::{ApplicationRef, Idempotency, OnEventId, Payload, Reception};
 
 /// One publish: a single message, or the messages of a batch, all or none.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct PublishRequest {
     pub on_event_id: OnEventId,
     /// The request's idempotency key.
     pub idempotency: Option<Idempotency>,
+    /// The request that brought the messages, if a source received them; then there may be none.
+    pub reception: Option<Box<Reception>>,
 }
 
 /// A message that was checked and has no id yet.
@@ -85,6 +87,9 @@ pub enum PublishError {
     /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another request")]
     KeyReused,
+    /// The source is gone, or was changed since the request was judged.
+    #[error("the source was changed")]
+    SourceChanged,
     /// Too much is waiting to be stored.
     #[error("too much is waiting to be stored")]
     Busy,

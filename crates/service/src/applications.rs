@@ -203,6 +203,7 @@ impl Service {
             .delete_application(caller.organization, &by_id, now)
             .await?;
         self.engine().changed(deleted.key, None);
+        self.0.sources.application_deleted(deleted.key);
         // Its keys went with it.
         self.0.keys.clear();
         Ok(())

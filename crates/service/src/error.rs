@@ -127,7 +127,7 @@ impl From<PublishError> for Error {
                 "message {index} has an event id that exists: {first} has it"
             )),
             PublishError::KeyReused => Self::KeyReused,
-            PublishError::Busy => Self::Busy,
+            PublishError::SourceChanged | PublishError::Busy => Self::Busy,
             PublishError::Full => Self::Full,
             PublishError::ShuttingDown => Self::ShuttingDown,
             PublishError::Failed(cause) => Self::Failed(cause),

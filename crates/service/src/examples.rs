@@ -61,6 +61,7 @@ impl Service {
             messages: vec![draft],
             on_event_id: OnEventId::Refuse,
             idempotency,
+            reception: None,
         };
         let published = self.engine().publish(request).await?.messages;
         let id = published.first().map(|one| one.id);

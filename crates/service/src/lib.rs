@@ -22,17 +22,26 @@ mod event_types;
 mod examples;
 mod fetch;
 mod fields;
+mod handshakes;
 mod idempotency;
+mod inbound_headers;
+mod inbound_metrics;
 mod jobs;
 mod keys;
+mod live_sources;
 mod messages;
 mod portal;
 mod publish;
 mod quota;
 mod readiness;
+mod receive;
+mod rejections;
+mod requests;
 mod reseal;
 mod schemas;
 mod secrets;
+mod source_settings;
+mod sources;
 mod stream;
 mod trace;
 mod tuning;
@@ -60,20 +69,31 @@ pub use error::{Error, FieldError};
 pub use event_type_import::ImportedEventType;
 pub use event_types::{EventTypeInput, EventTypePatch};
 pub use fetch::FetchError;
+pub use handshakes::HandshakeAnswer;
 pub use idempotency::IdempotentRequest;
 pub use jobs::{ReplayInput, ReplayPreview};
+pub use live_sources::{ActivitySeen, LiveSource};
 pub use messages::{Destination, MessageQuery};
 pub use portal::{PortalAccess, PortalAccessInput, PortalSettings};
 pub use publish::{MessageInput, PayloadInput, PublishInput};
 pub use quota::{Allowance, Quota, Standing};
 pub use readiness::NotReady;
+pub use receive::{Incoming, Received, Refusal, Taken};
+pub use requests::{RequestQuery, RequestView};
 pub use reseal::Resealing;
 pub use secrets::{EndpointKey, RotationInput, SecretInput, SignatureKind};
+pub use signature::scheme;
+pub use source_settings::{
+    CUSTOM, Deduplication, EventTypeRule, OnConflict, ReplayGuard, ResponseRule, SourceSettings,
+    VerifyMode,
+};
+pub use sources::{SourceInput, SourceRotation, SourceView};
 pub use store::{
     ApiKeyRow, Application, ApplicationRef, AttemptCursor, AttemptRow, AuditRow, Capability,
-    Cursor, Endpoint, EndpointRef, EventTypeRow, Idempotency, Job, JobAction, JobFilter, JobKind,
-    JobState, KeyQuota, MessageDestination, MessageRef, MessageRow, Order, Page, PageRequest,
-    Payload, ReplayOf, Scope, Span,
+    Cursor, Endpoint, EndpointRef, EventTypeRow, Idempotency, InboundMarks, InboundRow,
+    InboundVerdict, Job, JobAction, JobFilter, JobKind, JobState, KeyQuota, MessageDestination,
+    MessageRef, MessageRow, Order, Page, PageRequest, Payload, ReplayOf, Scope, Source, SourceRef,
+    SourceSecret, Span,
 };
 pub use stream::{MessageStream, StreamInput, Streamed};
 pub use trace::{Trace, TraceVerdict};
@@ -120,6 +140,9 @@ struct Inner {
     readiness: readiness::Cache,
     fetcher: fetch::Fetcher,
     at_work: idempotency::AtWork,
+    sources: live_sources::LiveSources,
+    rejections: rejections::Rejections,
+    inbound_metrics: inbound_metrics::InboundMetrics,
     stopping: watch::Sender<bool>,
     /// Streams that may be opened besides those that are open.
     streams: Arc<Semaphore>,
@@ -150,6 +173,9 @@ impl Service {
             readiness: readiness::Cache::default(),
             fetcher,
             at_work: idempotency::AtWork::default(),
+            sources: live_sources::LiveSources::default(),
+            rejections: rejections::Rejections::default(),
+            inbound_metrics: inbound_metrics::InboundMetrics::default(),
             stopping: watch::Sender::new(false),
             streams: Arc::new(Semaphore::new(streams)),
             headers: tokio::sync::Mutex::new(()),

@@ -107,6 +107,7 @@ impl Service {
                 OnEventId::Refuse
             },
             idempotency: input.idempotency,
+            reception: None,
         };
         // Who may only publish names an application that exists.
         let may_create = input.caller.may_create_applications();

@@ -23,6 +23,7 @@ mod handshake;
 mod key;
 mod location;
 mod preset;
+mod reading;
 mod refused;
 mod request;
 mod respell;
@@ -52,7 +53,7 @@ pub use sign::{CannotSign, SchemeSigningKey, Signed, Unsigned};
 pub use signature::{PUBLIC_KEY_SIGNATURES_MAX, SignatureRule, VALUES_MAX};
 pub use template::Template;
 pub use timestamp::{TimestampRule, TimestampUnit};
-pub use verify::{Id, Needs, Verdict, Verified};
+pub use verify::{Id, Needs, Verdict, Verified, event_name};
 
 use template::Part;
 

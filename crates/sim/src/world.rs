@@ -384,6 +384,7 @@ impl World {
             application: ApplicationRef::Id(self.application.id),
             messages: bodies.iter().map(draft).collect(),
             on_event_id: OnEventId::Refuse,
+            reception: None,
             idempotency: key.map(|key| {
                 let mut hash = [0; 16];
                 hash[..8].copy_from_slice(&key);

@@ -155,6 +155,7 @@ impl World {
             }],
             on_event_id: OnEventId::Refuse,
             idempotency: None,
+            reception: None,
             now: self.now,
         }
     }

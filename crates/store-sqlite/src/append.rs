@@ -5,11 +5,11 @@
 
 use std::collections::HashMap;
 
-use domain::{EndpointKey, MessageId, MessageKey, OrderingKey};
+use domain::{EndpointKey, MessageId, MessageKey, OrderingKey, SourceKey};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use store::{
     Appended, Error, FAN_OUT_INLINE, InLine, NewMessage, OnEventId, Publish, PublishOutcome,
-    PublishedMessage, Waits,
+    PublishedMessage, Reception, Waits,
 };
 
 use crate::codec;
@@ -17,15 +17,21 @@ use crate::fault::Fault;
 use crate::fresh::{self, Rows};
 use crate::idempotency::{self, Known};
 use crate::writer::{Memory, Tx, Weight};
-use crate::{delivery, expand, line};
+use crate::{delivery, expand, line, reception};
 
 /// Says how much of a merged transaction a batch takes.
 pub(crate) fn weight(batch: &[Publish]) -> Weight {
     let messages = batch.iter().flat_map(|publish| &publish.messages);
-    messages.fold(Weight::default(), |sum, message| Weight {
+    let weight = messages.fold(Weight::default(), |sum, message| Weight {
         messages: sum.messages + 1,
         bytes: sum.bytes + message.payload.bytes.len(),
         ..Weight::default()
+    });
+    let receptions = batch.iter().filter_map(|one| one.reception.as_ref());
+    receptions.fold(weight, |sum, reception| Weight {
+        messages: sum.messages + 1,
+        bytes: sum.bytes + reception.request.body.len(),
+        ..sum
     })
 }
 
@@ -38,6 +44,7 @@ pub(crate) fn append(tx: &mut Tx<'_>, batch: &[Publish]) -> Result<Appended, Fau
         insert_message: connection.prepare_cached(INSERT_MESSAGE)?,
         rows: Rows::prepare(connection)?,
         routing_versions: HashMap::new(),
+        source_versions: HashMap::new(),
         expiries: HashMap::new(),
         in_line: Vec::new(),
     };
@@ -102,6 +109,8 @@ struct Appender<'a> {
     rows: Rows<'a>,
     /// Per application of this batch; `None` when there is no such application.
     routing_versions: HashMap<i64, Option<i64>>,
+    /// Per source of this batch; `None` when there is no such source.
+    source_versions: HashMap<SourceKey, Option<u64>>,
     /// Ranges of keys by the hours of expiry and of publishing.
     expiries: HashMap<(i64, i64), (i64, i64)>,
     /// What waits for an earlier message with the same key.
@@ -129,6 +138,9 @@ impl Appender<'_> {
             }
             Some(_) => {}
         }
+        if let Some(reception) = &publish.reception {
+            return self.receive(publish, reception);
+        }
         let items = match self.items(publish)? {
             Ok(items) => items,
             Err(refused) => return Ok(refused),
@@ -143,6 +155,32 @@ impl Appender<'_> {
             idempotency::remember(self.connection, idempotency, publish.now, &effect)?;
         }
         Ok(PublishOutcome::Stored(items))
+    }
+
+    /// Stores a request, with those of its messages that are new.
+    fn receive(
+        &mut self,
+        publish: &Publish,
+        reception: &Reception,
+    ) -> rusqlite::Result<PublishOutcome> {
+        let source = reception.request.source;
+        let version = match self.source_versions.get(&source) {
+            Some(known) => *known,
+            None => reception::source_version(self.connection, source)?,
+        };
+        self.source_versions.insert(source, version);
+        if version != Some(reception.source_version) {
+            return Ok(PublishOutcome::SourceChanged);
+        }
+        let (messages, now) = (&publish.messages, publish.now);
+        let decision = reception::decide(self.connection, reception, messages, now)?;
+        for (message, item) in publish.messages.iter().zip(&decision.messages) {
+            if decision.stores(item) {
+                self.insert(publish.application.0, message)?;
+            }
+        }
+        let receipt = reception::store(self.connection, reception, decision, now)?;
+        Ok(PublishOutcome::Received(Box::new(receipt)))
     }
 
     fn routing_version(&mut self, application: i64) -> rusqlite::Result<Option<i64>> {

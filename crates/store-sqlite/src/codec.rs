@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::{
-    ApplicationId, Channel, EndpointId, EndpointKey, EventType, EventTypeFilter, JobId, MessageId,
-    MessageKey, Phases, Tag, Timestamp, Uid,
+    ApplicationId, Channel, EndpointId, EndpointKey, EventType, EventTypeFilter, InboundId, JobId,
+    MessageId, MessageKey, Phases, SourceId, Tag, Timestamp, Uid,
 };
 use rusqlite::types::{FromSqlError, ValueRef};
 use rusqlite::{Error, Result, Row};
@@ -146,6 +146,27 @@ fn id_bits(row: &Row<'_>, column: usize) -> Result<u128> {
 
 pub(crate) fn application_id(row: &Row<'_>, column: usize) -> Result<ApplicationId> {
     id_bits(row, column).map(ApplicationId::from_bits)
+}
+
+pub(crate) fn source_id(row: &Row<'_>, column: usize) -> Result<SourceId> {
+    id_bits(row, column).map(SourceId::from_bits)
+}
+
+/// Reads an id that is stored as a key and the rest, where neither is NULL.
+pub(crate) fn message_id_or_none(row: &Row<'_>, column: usize) -> Result<Option<MessageId>> {
+    let key: Option<i64> = row.get(column)?;
+    let rest: Option<i64> = row.get(column + 1)?;
+    Ok(key.zip(rest).map(|(key, rest)| message_id(key, rest)))
+}
+
+/// A request's id has the layout of a message's.
+pub(crate) fn inbound_rest(id: InboundId) -> i64 {
+    rest_of(MessageId::from_bits(id.bits()))
+}
+
+/// Puts a request's id together again.
+pub(crate) fn inbound_id(key: i64, rest: i64) -> InboundId {
+    InboundId::from_bits(message_id(key, rest).bits())
 }
 
 pub(crate) fn job_id(row: &Row<'_>, column: usize) -> Result<JobId> {

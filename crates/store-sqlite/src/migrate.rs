@@ -53,6 +53,10 @@ const MIGRATIONS: &[Migration] = &[
         version: 10,
         sql: include_str!("../migrations/0010_erasure.sql"),
     },
+    Migration {
+        version: 11,
+        sql: include_str!("../migrations/0011_inbound.sql"),
+    },
 ];
 
 /// Applies what is missing, each migration in its own transaction.

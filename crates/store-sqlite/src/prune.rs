@@ -14,7 +14,7 @@ use crate::delivery;
 use crate::fault::Fault;
 use crate::scrub::{self, Cut, Walk};
 use crate::writer::{Memory, Tx};
-use crate::{audit, codec, endpoint, expand, job_step, line};
+use crate::{audit, codec, endpoint, expand, job_step, line, request};
 
 /// Where housekeeping goes on. Forgetting it costs a walk from the beginning, nothing else.
 #[derive(Debug, Default)]
@@ -27,6 +27,7 @@ pub(crate) struct Pruner {
     history_key: i64,
     minutes: MinutesWalk,
     walk: Walk,
+    pub(crate) marks: MarkWalk,
 }
 
 /// Counters are looked through once per hour that passes: there is an index of endpoints to walk.
@@ -35,6 +36,15 @@ struct MinutesWalk {
     /// The hour of the cutoff that everything was looked through for.
     hour: Option<i64>,
     endpoint: i64,
+}
+
+/// Where the walk over what requests are deduplicated by stands.
+#[derive(Debug, Default)]
+pub(crate) struct MarkWalk {
+    pub(crate) source: i64,
+    pub(crate) id: Vec<u8>,
+    /// When the next walk begins.
+    pub(crate) next: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -522,6 +532,11 @@ impl Work<'_> {
             return Ok(false);
         }
         scrub::want(self.connection)?;
+        let erased = request::erase_of(self.connection, application, self.left)?;
+        self.spend(usize::try_from(erased).unwrap_or(usize::MAX));
+        if self.left == 0 {
+            return Ok(false);
+        }
         self.connection
             .prepare_cached("DELETE FROM application WHERE key = ?1")?
             .execute([application])?;

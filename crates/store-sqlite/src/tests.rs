@@ -242,6 +242,7 @@ impl Bench {
             messages: vec![message],
             on_event_id: store::OnEventId::Refuse,
             idempotency: None,
+            reception: None,
             now: NOW,
         }];
         job(false, move |tx| append::append(tx, &batch))

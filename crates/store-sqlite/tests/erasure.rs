@@ -50,6 +50,8 @@ const VERDICTS: &[(&str, Verdict)] = &[
     ("audit_end", Verdict::NoContent),
     ("audit_values", Verdict::Erased),
     ("counter", Verdict::NoContent),
+    // Hashes of what providers sent; they end with their time.
+    ("deduplication", Verdict::Passing),
     ("delivery", Verdict::Erased),
     ("endpoint", Verdict::Erased),
     ("endpoint_failing", Verdict::Erased),
@@ -68,9 +70,12 @@ const VERDICTS: &[(&str, Verdict)] = &[
     ("message", Verdict::Erased),
     ("organization", Verdict::NoContent),
     ("probe", Verdict::NoContent),
+    ("request", Verdict::Erased),
     ("schema_version", Verdict::NoContent),
     ("scrub", Verdict::NoContent),
     ("shard", Verdict::NoContent),
+    ("source", Verdict::Erased),
+    ("source_secret", Verdict::Erased),
     // SQLite's own.
     ("sqlite_sequence", Verdict::NoContent),
 ];
@@ -235,6 +240,15 @@ async fn the_rest(world: &mut World<'_>, name: &str, endpoint: &Endpoint) {
         idempotency: None,
     };
     world.store.create_job(job).await.unwrap();
+    let source = world.new_source(name);
+    let source = world
+        .store
+        .create_source(source)
+        .await
+        .unwrap()
+        .into_inner();
+    let request = world.new_request(&source, name);
+    world.store.note_requests(vec![request]).await.unwrap();
 }
 
 async fn prune(store: &SqliteStore, world: &World<'_>) {

@@ -286,6 +286,7 @@ impl Pair {
             messages,
             on_event_id: OnEventId::Refuse,
             idempotency: None,
+            reception: None,
             now: self.now,
         }
     }

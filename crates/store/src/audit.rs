@@ -17,7 +17,9 @@ use aws_lc_rs::digest::{Context, SHA256, digest};
 use domain::{ApiKeyId, ApplicationId, OrganizationKey, Timestamp};
 use serde_json::{Value, json};
 
-use crate::{ApiKeyRow, Application, Endpoint, Error, EventTypeRow, Job, Page, PageRequest, Store};
+use crate::{
+    ApiKeyRow, Application, Endpoint, Error, EventTypeRow, Job, Page, PageRequest, Source, Store,
+};
 
 /// The trail of administrative changes.
 #[async_trait]
@@ -402,6 +404,30 @@ impl Audited for Endpoint {
             ("metadata", AuditField::Shown(json!(self.metadata))),
             ("headers", AuditField::Hidden(headers.unwrap_or_default())),
             ("secret", AuditField::Hidden(secrets)),
+        ]
+        .into()
+    }
+}
+
+impl Audited for Source {
+    fn audit_fields(&self) -> AuditFields {
+        let mut secrets = Vec::new();
+        for secret in &self.secrets {
+            secrets.extend_from_slice(&secret.sealed.0);
+            let expires = secret.expires.map_or(0, Timestamp::as_micros);
+            secrets.extend_from_slice(&expires.to_be_bytes());
+        }
+        let settings = serde_json::from_str(&self.settings);
+        let settings = settings.unwrap_or_else(|_| json!(self.settings));
+        [
+            ("uid", text(self.uid.as_ref())),
+            ("name", text(Some(&self.name))),
+            ("provider", text(Some(&self.provider))),
+            ("settings", AuditField::Shown(settings)),
+            ("paused", AuditField::Shown(json!(self.paused))),
+            ("awaitsHandshake", text(self.awaits_handshake)),
+            ("token", AuditField::Hidden(self.token.hash.to_vec())),
+            ("secrets", AuditField::Hidden(secrets)),
         ]
         .into()
     }

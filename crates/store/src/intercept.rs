@@ -8,7 +8,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::{
     ApiKeyId, ApplicationId, ApplicationKey, AttemptId, EndpointId, EndpointKey, Epoch, EventType,
-    JobId, JobKey, MessageId, MessageKey, OrganizationId, OrganizationKey, ShardId, Timestamp,
+    InboundId, InboundKey, JobId, JobKey, MessageId, MessageKey, OrganizationId, OrganizationKey,
+    ShardId, SourceId, SourceKey, Timestamp,
 };
 
 use crate::{
@@ -17,11 +18,12 @@ use crate::{
     AuditFilter, AuditRow, AuditStore, Author, Backup, Claim, Claimed, DestinationDue,
     DisableFailing, Endpoint, EndpointChange, EndpointMessage, EndpointMessageFilter, EndpointRef,
     EndpointStats, Error, EventTypeChange, EventTypeRow, Expand, Expanded, Expunged, GiveUp,
-    Idempotency, Job, JobAction, JobFilter, JobStep, JobStepped, KeyStore, MessageDestination,
-    MessageFilter, MessageRef, MessageRow, NewApiKey, NewApplication, NewEndpoint, NewEventType,
-    NewJob, Page, PageRequest, PortalSession, Preview, Previewed, Prune, Pruned, Publish, Recorded,
-    Resealed, Resend, Resent, Rotated, Rotation, Routes, RunningJob, Span, Stats, Store,
-    UnfinishedFanOut, Write,
+    Idempotency, InboundFilter, InboundRow, InboundStore, Job, JobAction, JobFilter, JobStep,
+    JobStepped, KeyStore, MessageDestination, MessageFilter, MessageRef, MessageRow, NewApiKey,
+    NewApplication, NewEndpoint, NewEventType, NewInbound, NewJob, NewSource, Page, PageRequest,
+    PortalSession, Preview, Previewed, Prune, PruneRequests, Pruned, PrunedRequests, Publish,
+    Recorded, Resealed, ResealedSource, Resend, Resent, Rotated, Rotation, Routes, RunningJob,
+    Source, SourceChange, SourceRef, SourceTokens, Span, Stats, Store, UnfinishedFanOut, Write,
 };
 
 /// What is done before, after and instead of the work of another store.
@@ -305,4 +307,30 @@ intercepted! {
     read endpoints_sealed(after: EndpointKey, limit: u16) -> Vec<Endpoint>;
     write reseal(resealed: Vec<Resealed>) -> u64;
     write erase_expired_tokens(now: Timestamp, rows: u16) -> u64;
+}
+
+intercepted! {
+    InboundStore:
+    write create_source(new: NewSource) -> Write<Source>;
+    read source(application: ApplicationKey, source: &SourceRef) -> Option<Source>;
+    read source_by_key(key: SourceKey) -> Option<Source>;
+    read sources(application: ApplicationKey, page: PageRequest<SourceId>) -> Page<Source>;
+    read source_tokens(after: SourceKey, limit: u16) -> Vec<SourceTokens>;
+    write update_source(
+        application: ApplicationKey,
+        source: &SourceRef,
+        change: SourceChange
+    ) -> Source;
+    write delete_source(application: ApplicationKey, source: &SourceRef, now: Timestamp) -> Source;
+    read sources_sealed(after: SourceKey, limit: u16) -> Vec<Source>;
+    write reseal_sources(resealed: Vec<ResealedSource>) -> u64;
+    write note_requests(requests: Vec<NewInbound>) -> ();
+    read request(application: ApplicationKey, request: InboundId) -> Option<InboundRow>;
+    read requests(
+        application: ApplicationKey,
+        filter: &InboundFilter,
+        page: PageRequest<InboundKey>
+    ) -> Page<InboundRow, InboundKey>;
+    write diagnose_request(request: InboundId, diagnosis: &str) -> ();
+    write prune_requests(prune: PruneRequests) -> PrunedRequests;
 }

@@ -23,6 +23,7 @@ mod event_type;
 mod expunge;
 mod housekeeping;
 mod idempotency;
+mod inbound;
 #[cfg(any(test, feature = "testing"))]
 pub mod intercept;
 mod job;
@@ -56,6 +57,11 @@ pub use event_type::{EventTypeChange, EventTypeRow, NewEventType};
 pub use expunge::Expunged;
 pub use housekeeping::{Backup, Prune, Pruned, Stats};
 pub use idempotency::{Idempotency, IdempotencyKind, Write};
+pub use inbound::{
+    Guard, InboundFilter, InboundMarks, InboundRow, InboundStore, InboundVerdict, Mark, NewInbound,
+    NewSource, PruneRequests, PrunedRequests, Receipt, Reception, ResealedSource, SecretChange,
+    Source, SourceChange, SourceRef, SourceSecret, SourceToken, SourceTokens,
+};
 pub use job::{
     Job, JobAction, JobCriteria, JobFilter, JobKind, JobState, JobStep, JobStepped, NewJob,
     Preview, Previewed, ReplayOf, RunningJob,
@@ -83,7 +89,7 @@ use domain::{
 /// Held as `Arc<dyn Store>`. Every method may answer [`Error::Full`] (only those that write) or
 /// [`Error::Failed`]; the contracts name the others.
 #[async_trait]
-pub trait Store: KeyStore + AuditStore {
+pub trait Store: KeyStore + AuditStore + InboundStore {
     // ---- The way of a message -------------------------------------------------------------
 
     /// Stores a batch of publishes, each with its messages, deliveries and idempotency row.
@@ -111,6 +117,15 @@ pub trait Store: KeyStore + AuditStore {
     /// - A message id that exists, or one that is no UUIDv7, fails the whole call (`Conflict`)
     ///   before anything of it is stored: ids are drawn so that this does not happen.
     /// - `commit` rises with every commit, and a claim that begins after this returned sees it.
+    /// - A publish with a reception stores the request too, and answers `Received`; or
+    ///   `SourceChanged` when the source is deleted or has another version.
+    /// - A message whose mark is known for its source is a duplicate of the one that has it, and is
+    ///   not stored again; the same holds within one batch and one publish. Where all of them are,
+    ///   the request is stored as a duplicate, with whether a body differs, or is refused
+    ///   (`id_reused`) if that is asked for.
+    /// - A mark counts until its window is over, counted from when it was stored.
+    /// - A known seal marks a request, or refuses it (`replayed`) if that is asked for; one that is
+    ///   a duplicate by its id is not looked at for it.
     async fn append(&self, batch: Vec<Publish>) -> Result<Appended, Error>;
 
     /// Makes the next deliveries of a message whose fan-out is wider than an append holds.

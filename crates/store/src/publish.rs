@@ -5,7 +5,7 @@ use domain::{
     Tag, Timestamp,
 };
 
-use crate::{Idempotency, Payload};
+use crate::{Idempotency, Payload, Receipt, Reception};
 
 /// Up to so many destinations become delivery rows in the message's own transaction.
 pub const FAN_OUT_INLINE: usize = 256;
@@ -32,6 +32,8 @@ pub struct Publish {
     pub on_event_id: OnEventId,
     /// The request's idempotency key.
     pub idempotency: Option<Idempotency>,
+    /// The request that brought the messages, if a source received them.
+    pub reception: Option<Box<Reception>>,
     /// Now.
     pub now: Timestamp,
 }
@@ -114,6 +116,10 @@ pub enum PublishOutcome {
     Stale,
     /// There is no such application.
     NoApplication,
+    /// The request was stored, with the messages that are new.
+    Received(Box<Receipt>),
+    /// The source is gone, or not as it was when the request was judged; nothing is stored.
+    SourceChanged,
 }
 
 /// One message of a publish that was answered.

@@ -44,6 +44,12 @@ pub enum Purpose {
     EndpointSecret = 1,
     /// The custom headers of an endpoint.
     EndpointHeaders = 2,
+    /// A secret that a source's requests are verified with.
+    SourceSecret = 3,
+    /// The token in a source's URL.
+    SourceToken = 4,
+    /// Headers of an inbound request that hold credentials.
+    RequestCredentials = 5,
 }
 
 /// What a sealed text belongs to; it opens only with the binding that it was sealed with.

@@ -218,7 +218,11 @@ fn is_json(content_type: &[u8]) -> bool {
 }
 
 /// Reads a body of at most `max` bytes; what says that it is longer is not read at all.
-async fn read(parts: &Parts, body: axum::body::Body, max: usize) -> Result<Bytes, ApiError> {
+pub(crate) async fn read(
+    parts: &Parts,
+    body: axum::body::Body,
+    max: usize,
+) -> Result<Bytes, ApiError> {
     let length = parts
         .headers
         .get(header::CONTENT_LENGTH)

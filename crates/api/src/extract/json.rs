@@ -13,7 +13,7 @@ use crate::problem::{Code, Fault};
 ///
 /// What is no JSON, or has a field twice, is 400: no field can be named. A field that is missing
 /// or of another type is 422, with its place.
-pub(super) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ApiError> {
+pub(crate) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ApiError> {
     let text =
         std::str::from_utf8(bytes).map_err(|_| malformed("The body is not UTF-8.".to_owned()))?;
     // Every body is an object. The parser would also take a list of an object's values.

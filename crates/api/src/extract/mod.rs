@@ -7,9 +7,11 @@ mod path;
 mod query;
 
 pub(crate) use access::{Access, bearer};
-pub(crate) use body::{BatchBytes, Body, IDEMPOTENCY_KEY, NoBody, PublishBytes};
+pub(crate) use body::{BatchBytes, Body, IDEMPOTENCY_KEY, NoBody, PublishBytes, read as read_body};
+pub(crate) use json::parse as parse_json;
 pub(crate) use path::{
     AppPath, AttemptPath, EndpointMessagePath, EndpointPath, EventTypePath, JobPath, KeyPath,
-    MessagePath, Path, TaskPath, application as application_ref, endpoint as endpoint_ref,
+    MessagePath, Path, ProviderPath, RequestPath, SourcePath, TaskPath,
+    application as application_ref, endpoint as endpoint_ref, source as source_ref,
 };
 pub(crate) use query::{Flag, List, Parsed, Query};

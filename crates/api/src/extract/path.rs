@@ -7,12 +7,12 @@ use aide::generate::GenContext;
 use aide::openapi::Operation;
 use aide::operation::{ParamLocation, add_parameters, parameters_from_schema};
 use axum::extract::FromRequestParts;
-use domain::{ApiKeyId, AttemptId, EventId, EventType, JobId, Uid};
+use domain::{ApiKeyId, AttemptId, EventId, EventType, InboundId, JobId, Uid};
 use http::request::Parts;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use service::{ApplicationRef, EndpointRef, MessageRef};
+use service::{ApplicationRef, EndpointRef, MessageRef, SourceRef};
 
 use crate::error::ApiError;
 
@@ -196,6 +196,61 @@ pub(crate) struct JobPath {
 impl JobPath {
     pub(crate) fn parse(&self) -> Result<(ApplicationRef, JobId), ApiError> {
         Ok((application(&self.app_id)?, job(&self.job_id)?))
+    }
+}
+
+/// Reads the id or uid of a source.
+pub(crate) fn source(text: &str) -> Result<SourceRef, ApiError> {
+    match text.parse() {
+        Ok(id) => Ok(SourceRef::Id(id)),
+        Err(_) => match Uid::parse(text) {
+            Ok(uid) => Ok(SourceRef::Uid(uid)),
+            Err(_) => Err(not_found("source")),
+        },
+    }
+}
+
+/// `{app_id}` and `{source_id}`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub(crate) struct SourcePath {
+    /// The application's id or uid
+    app_id: String,
+    /// The source's id or uid
+    source_id: String,
+}
+
+impl SourcePath {
+    pub(crate) fn parse(&self) -> Result<(ApplicationRef, SourceRef), ApiError> {
+        Ok((application(&self.app_id)?, source(&self.source_id)?))
+    }
+}
+
+/// `{app_id}` and `{request_id}`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub(crate) struct RequestPath {
+    /// The application's id or uid
+    app_id: String,
+    /// The inbound request's id
+    request_id: String,
+}
+
+impl RequestPath {
+    pub(crate) fn parse(&self) -> Result<(ApplicationRef, InboundId), ApiError> {
+        let request = self.request_id.parse().map_err(|_| not_found("request"))?;
+        Ok((application(&self.app_id)?, request))
+    }
+}
+
+/// `{provider_name}`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub(crate) struct ProviderPath {
+    /// The provider's name, such as `github`
+    provider_name: String,
+}
+
+impl ProviderPath {
+    pub(crate) fn name(&self) -> &str {
+        &self.provider_name
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
+
+use crate::inbound::Peer;
 
 use super::framing::{Framing, Phase};
 use super::guard::{Guard, Overdue, Shared};
@@ -46,11 +49,18 @@ pub(super) async fn begin(
 }
 
 /// Serves requests until the peer goes, misses a deadline or the server stops.
-pub(super) async fn run(socket: Stream, app: Router, limits: SocketLimits, shutdown: Shutdown) {
+pub(super) async fn run(
+    socket: Stream,
+    peer: IpAddr,
+    app: Router,
+    limits: SocketLimits,
+    shutdown: Shutdown,
+) {
     let shared = Arc::new(Shared::new(limits.deadlines));
     let guard = Guard::new(socket, Framing::new(limits.head), Arc::clone(&shared));
     let handler = Handler {
         app,
+        peer,
         shared: Arc::clone(&shared),
     };
     let mut connection = http1::Builder::new()
@@ -123,6 +133,7 @@ async fn close(mut socket: Stream, shared: &Shared) {
 /// Hands requests to the router and tells the watch about it.
 struct Handler {
     app: Router,
+    peer: IpAddr,
     shared: Arc<Shared>,
 }
 
@@ -131,8 +142,9 @@ impl hyper::service::Service<Request<Incoming>> for Handler {
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         self.shared.begin();
+        request.extensions_mut().insert(Peer(self.peer));
         let answer = tower::Service::call(&mut self.app.clone(), request);
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {

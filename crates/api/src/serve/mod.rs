@@ -170,7 +170,7 @@ pub async fn serve(
         let (app, stopping) = (app.clone(), stopping.clone());
         connections.spawn(async move {
             if let Some(stream) = begun.await {
-                connection::run(stream, app, socket_limits, stopping).await;
+                connection::run(stream, address.ip(), app, socket_limits, stopping).await;
             }
             drop(admitted);
         });

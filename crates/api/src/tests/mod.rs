@@ -14,6 +14,7 @@ mod fuzz;
 mod harness;
 mod health;
 mod idempotency;
+mod inbound;
 mod keys;
 mod limits;
 mod loops;

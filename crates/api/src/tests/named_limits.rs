@@ -14,11 +14,34 @@ const ENDPOINT: &str = "/api/v1/app/acme/endpoint";
 const HOOK: &str = "/api/v1/app/acme/endpoint/hook";
 const MSG: &str = "/api/v1/app/acme/msg";
 const TYPES: &str = "/api/v1/event-type";
+const SOURCES: &str = "/api/v1/app/acme/source";
 const KEYS: &str = "/api/v1/key";
 const PORTAL: &str = "/api/v1/auth/app-portal-access/acme";
 
+const INBOUND: &str = include_str!("inbound.rs");
+
 /// Limits with exact tests of their own, for which one call is not enough.
-const ELSEWHERE: [(&str, &str, &str); 3] = [
+const ELSEWHERE: [(&str, &str, &str); 7] = [
+    (
+        "inbound_messages",
+        INBOUND,
+        "an_array_of_too_many_items_is_one_message",
+    ),
+    (
+        "rejected_bytes",
+        INBOUND,
+        "only_the_beginning_of_a_refused_body_is_kept",
+    ),
+    (
+        "rejected_per_second",
+        INBOUND,
+        "only_so_many_refused_requests_are_kept",
+    ),
+    (
+        "rejected_burst",
+        INBOUND,
+        "only_so_many_refused_requests_are_kept",
+    ),
     (
         "idempotency_key_bytes",
         include_str!("named_limits.rs"),
@@ -114,6 +137,41 @@ fn case_of(limit: &str) -> Option<Case> {
         .or_else(|| parts(limit))
         .or_else(|| endpoints(limit))
         .or_else(|| schemas(limit))
+        .or_else(|| sources(limit))
+}
+
+fn source(more: &Value) -> Value {
+    let mut body = json!({"name": "x", "provider": "github", "verify": "none"});
+    for (name, value) in more.as_object().expect("an object") {
+        body[name] = value.clone();
+    }
+    body
+}
+
+fn sources(limit: &str) -> Option<Case> {
+    Some(match limit {
+        "sources_per_application" => count(
+            |all| all.sources_per_application = 1,
+            SOURCES,
+            |_| source(&json!({})),
+        ),
+        "secrets_per_source" => case(
+            |all| all.secrets_per_source = 2,
+            SOURCES,
+            |n| source(&json!({"secrets": names(2 + n)})),
+        ),
+        "inbound_bytes" => case(
+            |all| all.inbound_bytes = 100,
+            SOURCES,
+            |n| source(&json!({"maxBodyBytes": 100 + n})),
+        ),
+        "deduplication_window" => case(
+            |all| all.deduplication_window = std::time::Duration::from_mins(1),
+            SOURCES,
+            |n| source(&json!({"deduplication": {"windowSeconds": 60 + n}})),
+        ),
+        _ => return None,
+    })
 }
 
 fn things(limit: &str) -> Option<Case> {

@@ -46,6 +46,13 @@ fn body_of(method: &Method, path: &str) -> &'static str {
         ("POST", "/api/v1/event-type") => r#"{"name": "made", "description": ""}"#,
         ("PUT", "/api/v1/event-type/{event_type_name}") => r#"{"description": "x"}"#,
         ("POST", "/api/v1/key") => r#"{"name": "x", "scope": "read"}"#,
+        (
+            "POST" | "PUT",
+            "/api/v1/app/{app_id}/source" | "/api/v1/app/{app_id}/source/{source_id}",
+        ) => r#"{"name": "x", "provider": "github", "secrets": ["y"]}"#,
+        ("POST", "/api/v1/app/{app_id}/source/{source_id}/secret/rotate") => {
+            r#"{"secret": "another"}"#
+        }
         _ if path.ends_with("/send-example") || path.ends_with("/precheck/active") => {
             r#"{"eventType": "a"}"#
         }
@@ -101,6 +108,12 @@ async fn one_of_everything(api: &TestApi, token: &str, uid: &str) -> Names {
     let body = format!(r#"{{"name": "{event_type}", "description": "d"}}"#);
     post("/api/v1/event-type", &body).await;
     let job = text(&post(&format!("/api/v1/app/{app}/replay"), "{}").await);
+    let source = r#"{"name": "x", "uid": "inbound", "provider": "github", "verify": "none",
+        "eventType": {"fallback": "came"}}"#;
+    let source = post(&format!("{base}/source"), source).await;
+    api.deliver(&super::inbound::path(&source), &[], "{}").await;
+    let requests = get_as(api, token, &format!("{base}/request")).await;
+    let request = text(&requests.expect(200)["data"][0]);
     [
         ("job_id", job.clone()),
         ("task_id", job),
@@ -110,6 +123,9 @@ async fn one_of_everything(api: &TestApi, token: &str, uid: &str) -> Names {
         ("attempt_id", attempt),
         ("key_id", key),
         ("event_type_name", event_type),
+        ("source_id", text(&source)),
+        ("request_id", request),
+        ("provider_name", "github".to_owned()),
     ]
     .into_iter()
     .collect()
@@ -127,6 +143,9 @@ fn nobody() -> Names {
         ("job_id", format!("job_{zeros}")),
         ("task_id", format!("job_{zeros}")),
         ("event_type_name", "type.of.nobody".to_owned()),
+        ("source_id", format!("src_{zeros}")),
+        ("request_id", format!("req_{zeros}")),
+        ("provider_name", "nobody".to_owned()),
     ]
     .into_iter()
     .collect()
@@ -141,6 +160,7 @@ impl World {
             ("app_id", "acme"),
             ("endpoint_id", "hook"),
             ("msg_id", "event"),
+            ("source_id", "inbound"),
         ] {
             chosen.insert(param, name.to_owned());
         }
@@ -191,7 +211,9 @@ fn makes_its_own(method: &Method, path: &str) -> bool {
 async fn what_belongs_to_others_does_not_exist() {
     let nobody = nobody();
     for (method, path, permission) in ROUTES {
-        if params(path) == 0 || makes_its_own(method, path) {
+        // Providers are the same for everybody.
+        let same = path.starts_with("/api/v1/provider");
+        if params(path) == 0 || same || makes_its_own(method, path) {
             continue;
         }
         let world = World::new().await;
@@ -251,6 +273,7 @@ async fn lists_and_upserts_stay_within_the_organization() {
         let text = String::from_utf8(reply.bytes.to_vec()).unwrap();
         for (param, id) in &world.owned {
             let named = *param == "event_type_name" && path.contains(param);
+            let named = named || *param == "provider_name";
             assert!(named || !text.contains(id), "{method} {path} shows {id}");
         }
     }

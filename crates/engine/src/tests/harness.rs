@@ -439,6 +439,7 @@ impl World {
             messages: bodies.into_iter().map(draft).collect(),
             on_event_id: OnEventId::Refuse,
             idempotency: None,
+            reception: None,
         }
     }
 

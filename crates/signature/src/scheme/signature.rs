@@ -91,6 +91,11 @@ impl TryFrom<Fields> for SignatureRule {
 }
 
 impl SignatureRule {
+    /// Returns the places where the signature may be, the first one first.
+    pub fn locations(&self) -> &[Location] {
+        &self.from
+    }
+
     /// Where the signature is looked for; any of these places may hold the right one.
     pub fn from(&self) -> &[Location] {
         &self.from

@@ -272,7 +272,7 @@ impl Scheme {
     }
 
     /// An id that comes twice refuses the request: without an id a repeat would act once more.
-    fn found_ids(&self, view: &View<'_>) -> Result<Vec<Id>, Refused> {
+    pub(super) fn found_ids(&self, view: &View<'_>) -> Result<Vec<Id>, Refused> {
         let by_itself = self.signed.parts().contains(&Part::Id);
         let mut ids = Vec::new();
         for place in &self.ids {
@@ -293,21 +293,26 @@ impl Scheme {
 
     /// The event type: the texts at its places, joined by full stops, in the characters that an
     /// event type may have.
-    fn event_type(&self, view: &View<'_>) -> Option<String> {
+    pub(super) fn event_type(&self, view: &View<'_>) -> Option<String> {
         let places = self.event.iter();
         let texts = places.filter_map(|place| place.find(view).ok().flatten());
         let joined = texts
             .filter(|text| !text.is_empty())
             .collect::<Vec<_>>()
             .join(".");
-        let plain = |c: char| match c {
-            '/' | ':' => '.',
-            c if c.is_ascii_alphanumeric() || "-_.".contains(c) => c,
-            _ => '_',
-        };
-        let event: String = joined.chars().map(plain).take(EVENT_LEN_MAX).collect();
-        Some(event).filter(|event| !event.is_empty())
+        event_name(&joined)
     }
+}
+
+/// Returns a text in the characters that an event type may have; `None` for an empty one.
+pub fn event_name(text: &str) -> Option<String> {
+    let plain = |c: char| match c {
+        '/' | ':' => '.',
+        c if c.is_ascii_alphanumeric() || "-_.".contains(c) => c,
+        _ => '_',
+    };
+    let event: String = text.chars().map(plain).take(EVENT_LEN_MAX).collect();
+    Some(event).filter(|event| !event.is_empty())
 }
 
 enum Certified {

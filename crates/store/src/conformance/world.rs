@@ -6,15 +6,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::{
     ApplicationId, AttemptNumber, AttemptStatus, Channel, DisabledReason, EndpointId, EndpointKey,
-    Epoch, EventId, EventType, IdSequence, MessageId, OrganizationId, OrganizationKey, Phases,
-    ShardId, Subscription, TargetUrl, Timestamp, Trigger, Uid,
+    Epoch, EventId, EventType, IdSequence, InboundId, MessageId, OrganizationId, OrganizationKey,
+    Phases, ShardId, SourceId, Subscription, TargetUrl, Timestamp, Trigger, Uid,
 };
 
 use crate::{
     AfterAttempt, Application, ApplicationRef, AttemptRecord, Claim, Claimed, Cursor, Endpoint,
-    EndpointChange, EndpointRef, Idempotency, IdempotencyKind, MessageDestination, MessageRef,
-    MessageRow, NewApplication, NewEndpoint, NewMessage, OnEventId, Order, PageRequest, Payload,
-    Publish, PublishOutcome, Recorded, Resend, Resent, Sealed, Store,
+    EndpointChange, EndpointRef, Idempotency, IdempotencyKind, InboundMarks, InboundVerdict,
+    MessageDestination, MessageRef, MessageRow, NewApplication, NewEndpoint, NewInbound,
+    NewMessage, NewSource, OnEventId, Order, PageRequest, Payload, Publish, PublishOutcome,
+    Recorded, Resend, Resent, Sealed, Source, SourceToken, Store,
 };
 
 /// When cases begin: any whole hour would do.
@@ -117,6 +118,51 @@ impl<'s> World<'s> {
         }
     }
 
+    /// A source to create in the application, whose texts all hold the name.
+    pub fn new_source(&mut self, name: &str) -> NewSource {
+        let id = SourceId::from_bits(self.bits());
+        let mut hash = [0; 32];
+        hash[..16].copy_from_slice(&id.bits().to_be_bytes());
+        NewSource {
+            application: self.application.key,
+            id,
+            uid: None,
+            name: format!("{name} source"),
+            provider: "github".into(),
+            settings: format!("{{\"metadata\": {{\"name\": \"{name}\"}}}}"),
+            awaits_handshake: None,
+            token: SourceToken {
+                hash,
+                sealed: Sealed(format!("{name} token").into_bytes()),
+            },
+            secrets: vec![Sealed(format!("{name} secret").into_bytes())],
+            sources_max: 100,
+            now: self.now,
+            idempotency: None,
+        }
+    }
+
+    /// A request to store that a source refused, whose texts all hold the name.
+    pub fn new_request(&mut self, source: &Source, name: &str) -> NewInbound {
+        NewInbound {
+            id: InboundId::from_bits(self.bits()),
+            source: source.key,
+            application: source.application,
+            verdict: InboundVerdict::Rejected,
+            reason: Some(format!("{name}_reason")),
+            diagnosis: Some(format!("{name} is wrong")),
+            marks: InboundMarks::default(),
+            method: "POST".into(),
+            path: format!("/in/***?{name}"),
+            peer: "192.0.2.1".into(),
+            headers: Bytes::from(format!("x-name: {name}\n")),
+            credentials: Some(Sealed(format!("{name} credentials").into_bytes())),
+            body: Bytes::from(format!("{name} body")),
+            body_len: 100,
+            provider_id: Some(format!("{name}-1")),
+        }
+    }
+
     /// Creates an endpoint.
     pub async fn endpoint(&mut self) -> Endpoint {
         let new = self.new_endpoint();
@@ -208,6 +254,7 @@ impl<'s> World<'s> {
             messages,
             on_event_id: OnEventId::Refuse,
             idempotency: None,
+            reception: None,
             now: self.now,
         }
     }

@@ -5,6 +5,7 @@
 
 mod admin;
 mod audit;
+mod inbound;
 mod jobs;
 mod keys;
 mod line;
@@ -20,8 +21,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use domain::{
     ApiKeyId, ApplicationId, ApplicationKey, AttemptId, AttemptNumber, CancelReason, EndpointId,
-    EndpointKey, Epoch, EventType, FailReason, JobId, JobKey, MessageId, MessageKey, OrderingKey,
-    OrganizationId, OrganizationKey, ShardId, Timestamp, UrlKey,
+    EndpointKey, Epoch, EventType, FailReason, InboundKey, JobId, JobKey, MessageId, MessageKey,
+    OrderingKey, OrganizationId, OrganizationKey, ShardId, SourceKey, Timestamp, UrlKey,
 };
 
 use crate::{
@@ -98,6 +99,11 @@ struct State {
     lines: BTreeMap<(EndpointKey, OrderingKey), Vec<MessageKey>>,
     jobs: BTreeMap<JobKey, StoredJob>,
     last_job: i64,
+    sources: BTreeMap<SourceKey, inbound::StoredSource>,
+    last_source: i64,
+    requests: BTreeMap<InboundKey, inbound::StoredRequest>,
+    /// What requests are deduplicated by.
+    marks: BTreeMap<(SourceKey, [u8; 16]), inbound::StoredMark>,
     idempotency: BTreeMap<IdempotencyKey, ([u8; 16], Effect)>,
     /// Who makes the change under way.
     author: Author,
@@ -169,6 +175,7 @@ enum Effect {
     EventType(EventType),
     ApiKey(ApiKeyId),
     Job(JobKey),
+    Source(SourceKey),
     /// The endpoint and its new secret.
     Rotation(EndpointKey, Sealed),
     Resent,

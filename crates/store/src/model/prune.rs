@@ -93,6 +93,10 @@ impl State {
         }
         self.applications
             .retain(|key, _| !applications.contains(key));
+        self.requests
+            .retain(|_, request| !applications.contains(&request.application));
+        self.sources
+            .retain(|_, source| !applications.contains(&source.row.application));
         self.jobs
             .retain(|_, job| !applications.contains(&job.application()));
         let messages: Vec<MessageKey> = self

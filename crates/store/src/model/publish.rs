@@ -62,6 +62,9 @@ impl State {
             }
             _ => return PublishOutcome::NoApplication,
         }
+        if let Some(reception) = &publish.reception {
+            return self.receive(publish, reception, in_line);
+        }
         let mut items: Vec<PublishedMessage> = Vec::new();
         for (index, message) in publish.messages.iter().enumerate() {
             let first = self.first_with_event_id(publish, index);
@@ -101,7 +104,11 @@ impl State {
             .or(earlier.map(|message| message.id))
     }
 
-    fn store_message(&mut self, publish: &Publish, message: &NewMessage) -> Option<Waits> {
+    pub(super) fn store_message(
+        &mut self,
+        publish: &Publish,
+        message: &NewMessage,
+    ) -> Option<Waits> {
         let key = message.id.key();
         self.messages.insert(
             key,

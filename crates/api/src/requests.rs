@@ -1,0 +1,250 @@
+//! `…/request`: what sources received, and what became of it.
+
+use aide::axum::ApiRouter;
+use aide::axum::routing::get_with;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use domain::{MessageId, Timestamp};
+use http::header;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use service::{InboundVerdict, Order, RequestQuery, RequestView, Service};
+
+use crate::answer::{Answer, Found};
+use crate::error::ApiError;
+use crate::extract::{Access, AppPath, Parsed, Path, Query, RequestPath, source_ref};
+use crate::list::{ListResponse, OrderQuery, PageQuery};
+use crate::openapi::Docs;
+
+const DOCS: Docs = Docs("Request");
+
+pub(crate) fn routes() -> ApiRouter<Service> {
+    let raw_docs = DOCS.bytes("v1.request.get-raw", "Get a request's body, byte for byte");
+    ApiRouter::new()
+        .api_route(
+            "/api/v1/app/{app_id}/request",
+            get_with(list, DOCS.op("v1.request.list", "List inbound requests")),
+        )
+        .api_route(
+            "/api/v1/app/{app_id}/request/{request_id}",
+            get_with(get, DOCS.op("v1.request.get", "Get an inbound request")),
+        )
+        .api_route(
+            "/api/v1/app/{app_id}/request/{request_id}/raw",
+            get_with(raw, raw_docs),
+        )
+}
+
+/// Which requests are wanted.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+struct RequestListQuery {
+    verdict: Option<VerdictWire>,
+    /// Only refused for this reason
+    reason: Option<String>,
+    /// Only of this source, by id or uid
+    #[serde(alias = "sourceId")]
+    source_id: Option<String>,
+    /// Only those of this message
+    #[serde(alias = "messageId")]
+    message_id: Option<String>,
+    /// Only with this id of the provider's
+    #[serde(alias = "providerId")]
+    provider_id: Option<String>,
+    before: Option<Parsed<Timestamp>>,
+    after: Option<Parsed<Timestamp>>,
+}
+
+/// What became of a request
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum VerdictWire {
+    Accepted,
+    Duplicate,
+    Handshake,
+    Rejected,
+}
+
+/// A request that a source received.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a mark of its own, and most are false"
+)]
+pub(crate) struct RequestOut {
+    id: String,
+    source_id: String,
+    verdict: VerdictWire,
+    /// Why it was refused, or what was asked
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// What is probably wrong
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diagnosis: Option<String>,
+    /// The message that it is; that of the first request for a duplicate
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<String>,
+    /// How many messages it made
+    messages: u32,
+    /// The request that it repeats
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicate_of: Option<String>,
+    /// It repeats a request that had another body
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    body_differs: bool,
+    /// It was taken in although nothing proves that it is the provider's
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unverified: bool,
+    /// Its signature and body came before, under another id
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    replay_suspected: bool,
+    /// It was put in again by hand
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    replayed: bool,
+    method: String,
+    /// `***` stands for the token
+    path: String,
+    /// Where it came from
+    peer: String,
+    /// The id that the provider gave it
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_id: Option<String>,
+    /// `***` stands for credentials
+    headers: Vec<HeaderOut>,
+    /// How many bytes the body had
+    body_bytes: u64,
+    /// Only the beginning of the body was kept
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    body_truncated: bool,
+    /// The body, if it is text; `…/raw` has the bytes
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<String>,
+    received_at: String,
+}
+
+/// One header.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+struct HeaderOut {
+    name: String,
+    value: String,
+}
+
+impl From<InboundVerdict> for VerdictWire {
+    fn from(verdict: InboundVerdict) -> Self {
+        match verdict {
+            InboundVerdict::Accepted => Self::Accepted,
+            InboundVerdict::Duplicate => Self::Duplicate,
+            InboundVerdict::Handshake => Self::Handshake,
+            InboundVerdict::Rejected => Self::Rejected,
+        }
+    }
+}
+
+impl From<VerdictWire> for InboundVerdict {
+    fn from(verdict: VerdictWire) -> Self {
+        match verdict {
+            VerdictWire::Accepted => Self::Accepted,
+            VerdictWire::Duplicate => Self::Duplicate,
+            VerdictWire::Handshake => Self::Handshake,
+            VerdictWire::Rejected => Self::Rejected,
+        }
+    }
+}
+
+impl From<RequestView> for RequestOut {
+    fn from(view: RequestView) -> Self {
+        let row = view.row;
+        let headers = view.headers.into_iter();
+        let body = row
+            .body
+            .and_then(|body| String::from_utf8(body.into()).ok());
+        Self {
+            id: row.id.to_string(),
+            source_id: row.source_id.to_string(),
+            verdict: row.verdict.into(),
+            reason: row.reason,
+            diagnosis: row.diagnosis,
+            message_id: row.message.map(|id| id.to_string()),
+            messages: row.messages,
+            duplicate_of: row.first.map(|id| id.to_string()),
+            body_differs: row.marks.body_differs,
+            unverified: row.marks.unverified,
+            replay_suspected: row.marks.replay_suspected,
+            replayed: row.marks.replayed,
+            method: row.method,
+            path: row.path,
+            peer: row.peer,
+            provider_id: row.provider_id,
+            headers: headers
+                .map(|(name, value)| HeaderOut { name, value })
+                .collect(),
+            body_bytes: row.body_len,
+            body_truncated: row.marks.truncated,
+            body,
+            received_at: row.id.at().to_string(),
+        }
+    }
+}
+
+async fn list(
+    State(service): State<Service>,
+    access: Access,
+    Path(path): Path<AppPath>,
+    Query(page): Query<PageQuery>,
+    Query(order): Query<OrderQuery>,
+    Query(query): Query<RequestListQuery>,
+) -> Result<Found<ListResponse<RequestOut>>, ApiError> {
+    let request = page.request(order.or(Order::Descending))?;
+    let message = query.message_id.as_deref().map(|text| {
+        text.parse::<MessageId>()
+            .map_err(|_| ApiError::field(&["query", "message_id"], "is not a message's id"))
+    });
+    let source = query.source_id.as_deref().map(source_ref);
+    let query = RequestQuery {
+        verdict: query.verdict.map(Into::into),
+        reason: query.reason,
+        source: source.transpose()?,
+        message: message.transpose()?,
+        provider_id: query.provider_id,
+        before: query.before.map(|Parsed(at)| at),
+        after: query.after.map(|Parsed(at)| at),
+    };
+    let application = path.application()?;
+    let found = service
+        .requests(access.caller, &application, query, request.clone())
+        .await?;
+    let key = |view: &RequestView| view.row.id.key();
+    let list = ListResponse::new(&request, found, key, RequestOut::from);
+    Ok(Answer(list))
+}
+
+async fn get(
+    State(service): State<Service>,
+    access: Access,
+    Path(path): Path<RequestPath>,
+) -> Result<Found<RequestOut>, ApiError> {
+    let (application, request) = path.parse()?;
+    let found = service
+        .request(access.caller, &application, request)
+        .await?;
+    Ok(Answer(found.into()))
+}
+
+/// Hands the body back as bytes that no browser takes for a page.
+async fn raw(
+    State(service): State<Service>,
+    access: Access,
+    Path(path): Path<RequestPath>,
+) -> Result<Response, ApiError> {
+    let (application, request) = path.parse()?;
+    let found = service
+        .request(access.caller, &application, request)
+        .await?;
+    let body = found.row.body.ok_or(service::Error::PayloadGone)?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream"),
+        (header::CONTENT_DISPOSITION, "attachment"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    Ok((headers, body).into_response())
+}

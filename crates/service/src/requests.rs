@@ -1,0 +1,98 @@
+//! The log of requests that sources received.
+
+use domain::{InboundId, InboundKey, MessageId, Timestamp};
+use store::{
+    ApplicationRef, InboundFilter, InboundRow, InboundVerdict, Page, PageRequest, SourceRef,
+};
+
+use crate::Service;
+use crate::caller::Caller;
+use crate::error::Error;
+use crate::inbound_headers;
+
+/// Which requests a list wants.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestQuery {
+    /// Only with this verdict.
+    pub verdict: Option<InboundVerdict>,
+    /// Only refused for this reason.
+    pub reason: Option<String>,
+    /// Only of this source.
+    pub source: Option<SourceRef>,
+    /// Only those of this message.
+    pub message: Option<MessageId>,
+    /// Only with this id of the provider's.
+    pub provider_id: Option<String>,
+    /// Only received before.
+    pub before: Option<Timestamp>,
+    /// Only received after.
+    pub after: Option<Timestamp>,
+}
+
+/// A request as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestView {
+    /// What is stored.
+    pub row: InboundRow,
+    /// Its headers; credentials are `***`.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Service {
+    /// Lists the requests of an application by time.
+    pub async fn requests(
+        &self,
+        caller: Caller,
+        application: &ApplicationRef,
+        query: RequestQuery,
+        page: PageRequest<InboundKey>,
+    ) -> Result<Page<RequestView, InboundKey>, Error> {
+        let application = self.application(caller, application).await?;
+        let source = match query.source {
+            None => None,
+            Some(SourceRef::Id(id)) => Some(id),
+            Some(named) => {
+                let found = self.store().source(application.key, &named).await?;
+                Some(found.ok_or(Error::NotFound("source"))?.id)
+            }
+        };
+        let filter = InboundFilter {
+            verdict: query.verdict,
+            reason: query.reason,
+            source,
+            message: query.message,
+            provider_id: query.provider_id,
+            before: query.before,
+            after: query.after,
+        };
+        let found = self
+            .store()
+            .requests(application.key, &filter, page)
+            .await?;
+        Ok(found.map(view))
+    }
+
+    /// Reads one request, with its body.
+    pub async fn request(
+        &self,
+        caller: Caller,
+        application: &ApplicationRef,
+        request: InboundId,
+    ) -> Result<RequestView, Error> {
+        let application = self.application(caller, application).await?;
+        let found = self.store().request(application.key, request).await?;
+        found.map(view).ok_or(Error::NotFound("request"))
+    }
+}
+
+fn view(row: InboundRow) -> RequestView {
+    let headers = inbound_headers::read(&row.headers);
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    RequestView {
+        headers: headers
+            .into_iter()
+            .map(|(name, value)| (name, text(&value)))
+            .collect(),
+        row,
+    }
+}
