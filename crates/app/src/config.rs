@@ -328,6 +328,8 @@ pub(crate) struct Retention {
     pub(crate) statistics: Span,
     /// Entries of the audit trail.
     pub(crate) audit: Span,
+    /// Inbound requests, refused ones included.
+    pub(crate) requests: Span,
     /// How often the pruner looks.
     pub(crate) interval: Span,
     /// Rows that one pruning transaction touches.
@@ -342,6 +344,7 @@ impl Default for Retention {
             history: Span(engine.history_retention),
             statistics: Span(engine.statistics_retention),
             audit: Span::seconds(365 * 24 * 3_600),
+            requests: Span::seconds(30 * 24 * 3_600),
             interval: Span(engine.prune_interval),
             rows: engine.prune_rows,
         }

@@ -199,7 +199,10 @@ async fn serve(
     reload(certificates, config, &shutdown)?;
     let upkeep = tokio::spawn(crate::upkeep::run(
         service.clone(),
-        config.retention.audit.0,
+        crate::upkeep::Kept {
+            audit: config.retention.audit.0,
+            requests: config.retention.requests.0,
+        },
         shutdown.clone(),
     ));
     say(&format!(

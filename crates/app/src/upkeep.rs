@@ -8,8 +8,17 @@ use tokio_util::sync::CancellationToken;
 /// How far the noted last use of a key may lag behind.
 const INTERVAL: Duration = Duration::from_secs(30);
 
+/// How long things are kept that the engine does not look after.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept {
+    /// Entries of the audit trail.
+    pub(crate) audit: Duration,
+    /// Inbound requests.
+    pub(crate) requests: Duration,
+}
+
 /// Runs until `shutdown`, and once more then.
-pub(crate) async fn run(service: Service, audit_kept: Duration, shutdown: CancellationToken) {
+pub(crate) async fn run(service: Service, kept: Kept, shutdown: CancellationToken) {
     reseal(&service, &shutdown).await;
     loop {
         let stopping = tokio::select! {
@@ -20,18 +29,27 @@ pub(crate) async fn run(service: Service, audit_kept: Duration, shutdown: Cancel
         if let Err(error) = service.keep_keys().await {
             tracing::warn!(%error, "The last uses of keys could not be noted");
         }
-        loop {
-            match service.prune_audit(audit_kept).await {
-                Ok(true) if !shutdown.is_cancelled() => {}
-                Ok(_) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "The audit trail could not be pruned");
-                    break;
-                }
-            }
-        }
+        prune(&shutdown, || service.prune_audit(kept.audit)).await;
+        prune(&shutdown, || service.prune_requests(kept.requests)).await;
         if stopping {
             return;
+        }
+    }
+}
+
+/// Erases batch by batch until there is nothing left that is too old.
+async fn prune<F>(shutdown: &CancellationToken, batch: impl Fn() -> F)
+where
+    F: Future<Output = Result<bool, service::Error>>,
+{
+    loop {
+        match batch().await {
+            Ok(true) if !shutdown.is_cancelled() => {}
+            Ok(_) => return,
+            Err(error) => {
+                tracing::warn!(%error, "What is too old could not be erased");
+                return;
+            }
         }
     }
 }

@@ -1,8 +1,11 @@
 //! The log of requests that sources received.
 
+use std::time::Duration;
+
 use domain::{InboundId, InboundKey, MessageId, Timestamp};
 use store::{
-    ApplicationRef, InboundFilter, InboundRow, InboundVerdict, Page, PageRequest, SourceRef,
+    ApplicationRef, InboundFilter, InboundRow, InboundVerdict, Page, PageRequest, PruneRequests,
+    SourceRef,
 };
 
 use crate::Service;
@@ -70,6 +73,19 @@ impl Service {
             .requests(application.key, &filter, page)
             .await?;
         Ok(found.map(view))
+    }
+
+    /// Erases a batch of requests that are older than the settings keep, and of what repeats are
+    /// noticed by once its time is over; says whether to come again.
+    pub async fn prune_requests(&self, kept: Duration) -> Result<bool, Error> {
+        const ROWS: u16 = 500;
+        let now = self.now();
+        let prune = PruneRequests {
+            before: now.minus(kept),
+            now,
+            rows: ROWS,
+        };
+        Ok(self.store().prune_requests(prune).await?.more)
     }
 
     /// Reads one request, with its body.

@@ -1,16 +1,18 @@
 //! Sealing anew, with the current master key, what an earlier one has sealed.
 
-use domain::EndpointKey;
-use store::{Endpoint, Resealed, Sealed};
+use domain::{EndpointKey, SourceKey};
+use store::{Endpoint, Resealed, ResealedSource, Sealed};
 use vault::Binding;
 
 use crate::Service;
 use crate::error::Error;
+use crate::sources::{secret_binding, token_binding};
 
 /// How far sealing anew has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Resealing {
     after: EndpointKey,
+    after_source: SourceKey,
     /// Secrets and headers that the current key has sealed by now.
     pub resealed: u64,
     /// Those that no configured key opens.
@@ -34,7 +36,7 @@ impl Service {
             .endpoints_sealed(progress.after, ENDPOINTS)
             .await?;
         let Some(last) = found.last().map(|endpoint| endpoint.key) else {
-            return Ok(true);
+            return self.reseal_sources(progress).await;
         };
         let mut anew = Vec::new();
         for endpoint in &found {
@@ -44,6 +46,44 @@ impl Service {
             progress.resealed += self.store().reseal(anew).await?;
         }
         progress.after = last;
+        Ok(false)
+    }
+
+    /// Seals a batch of what sources have anew; says whether that was all.
+    async fn reseal_sources(&self, progress: &mut Resealing) -> Result<bool, Error> {
+        const SOURCES: u16 = 100;
+        let after = progress.after_source;
+        let found = self.store().sources_sealed(after, SOURCES).await?;
+        let Some(last) = found.last().map(|source| source.key) else {
+            return Ok(true);
+        };
+        let vault = &self.0.world.vault;
+        let mut anew = Vec::new();
+        for source in &found {
+            let token = (&source.token.sealed, token_binding(source.id));
+            let secrets = source.secrets.iter();
+            let secrets = secrets.map(|one| (&one.sealed, secret_binding(source.id)));
+            for (old, binding) in secrets.chain([token]) {
+                if !vault.needs_resealing(&old.0) {
+                    continue;
+                }
+                match vault.open(&old.0, &binding) {
+                    Ok(opened) => anew.push(ResealedSource {
+                        source: source.key,
+                        old: Sealed(old.0.clone()),
+                        new: self.seal(&opened, &binding),
+                    }),
+                    Err(error) => {
+                        tracing::error!(source.id = %source.id, %error, "A secret stays as it is");
+                        progress.failed += 1;
+                    }
+                }
+            }
+        }
+        if !anew.is_empty() {
+            progress.resealed += self.store().reseal_sources(anew).await?;
+        }
+        progress.after_source = last;
         Ok(false)
     }
 

@@ -283,10 +283,7 @@ impl Service {
     /// Shows a source.
     pub(crate) fn view(&self, source: Source) -> Result<SourceView, Error> {
         let settings = settings_of(&source)?;
-        let binding = Binding {
-            purpose: Purpose::SourceToken,
-            owner: source.id.bits(),
-        };
+        let binding = token_binding(source.id);
         let token = self.0.world.vault.open(&source.token.sealed.0, &binding);
         let token = token.map_err(|error| {
             Error::Failed(format!(
@@ -307,10 +304,7 @@ impl Service {
         let mut random = [0; 20];
         self.0.world.entropy.fill(&mut random);
         let token = token_text(&random);
-        let binding = Binding {
-            purpose: Purpose::SourceToken,
-            owner: source.bits(),
-        };
+        let binding = token_binding(source);
         SourceToken {
             hash: hash_of(token.as_bytes()),
             sealed: self.seal(token.as_bytes(), &binding),
@@ -393,6 +387,13 @@ pub(crate) fn settings_of(source: &Source) -> Result<SourceSettings, Error> {
 pub(crate) const fn secret_binding(source: SourceId) -> Binding {
     Binding {
         purpose: Purpose::SourceSecret,
+        owner: source.bits(),
+    }
+}
+
+pub(crate) const fn token_binding(source: SourceId) -> Binding {
+    Binding {
+        purpose: Purpose::SourceToken,
         owner: source.bits(),
     }
 }

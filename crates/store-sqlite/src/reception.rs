@@ -177,7 +177,8 @@ pub(crate) fn store(
         },
         messages: if refused { 0 } else { stored },
         first: decision.first,
-        shares_body: reception.shares_body && !refused && stored == 1,
+        // That of a duplicate is the first one's, unless it differs.
+        shares_body: reception.shares_body && !refused && !decision.marks.body_differs,
     };
     request::insert(connection, request, &links)?;
     Ok(Receipt {

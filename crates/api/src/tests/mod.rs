@@ -15,6 +15,7 @@ mod harness;
 mod health;
 mod idempotency;
 mod inbound;
+mod inbound_rules;
 mod keys;
 mod limits;
 mod loops;

@@ -15,6 +15,7 @@ pub mod audit;
 pub mod endpoint_log;
 pub mod endpoints;
 pub mod housekeeping;
+pub mod inbound;
 pub mod jobs;
 pub mod keys;
 pub mod lists;
@@ -205,6 +206,16 @@ macro_rules! store_conformance {
                 who_fails_for_long_and_gave_up_is_disabled,
                 what_begins_anew_is_not_disabled,
             }
+            inbound {
+                a_source_reads_back_as_created,
+                a_change_of_a_source_raises_its_version,
+                a_request_of_a_changed_source_is_not_stored,
+                a_known_mark_is_a_duplicate_until_its_window_is_over,
+                a_conflict_or_a_replay_is_refused_on_demand,
+                messages_of_one_request_are_deduplicated_one_by_one,
+                requests_are_listed_and_filtered,
+                old_requests_are_erased_and_live_marks_are_kept,
+            }
             housekeeping {
                 an_expired_payload_is_erased_once_its_deliveries_are_finished,
                 a_payload_with_a_fan_out_to_come_is_kept,
@@ -255,6 +266,7 @@ mod tests {
             include_str!("audit.rs"),
             include_str!("endpoints.rs"),
             include_str!("housekeeping.rs"),
+            include_str!("inbound.rs"),
             include_str!("keys.rs"),
             include_str!("jobs.rs"),
             include_str!("lists.rs"),

@@ -326,7 +326,7 @@ impl State {
         let stored = StoredRequest {
             application: request.application,
             row,
-            shares_body: reception.shares_body && messages == 1,
+            shares_body: reception.shares_body && !refused && !receipt.marks.body_differs,
         };
         self.requests.insert(request.id.key(), stored);
     }

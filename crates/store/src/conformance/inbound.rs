@@ -1,0 +1,365 @@
+//! Sources, and what they receive.
+
+use std::time::Duration;
+
+use domain::{MessageId, Uid};
+
+use super::World;
+use crate::{
+    Guard, InboundFilter, InboundVerdict, Mark, NewInbound, Order, PageRequest, PruneRequests,
+    PublishOutcome, Receipt, Reception, Sealed, SecretChange, Source, SourceChange, SourceRef,
+    SourceToken, Store,
+};
+
+const WINDOW: Duration = Duration::from_hours(1);
+
+const fn mark(id: u8, body: u8) -> Mark {
+    Mark {
+        id: [id; 16],
+        body: [body; 16],
+    }
+}
+
+/// A source of the world's application.
+async fn source(world: &mut World<'_>) -> Source {
+    let new = world.new_source("first");
+    let made = world.store.create_source(new).await.unwrap();
+    made.into_inner()
+}
+
+/// A request with one message for each of the marks.
+fn reception(world: &mut World<'_>, source: &Source, marks: &[Mark]) -> Reception {
+    let request = NewInbound {
+        verdict: InboundVerdict::Accepted,
+        reason: None,
+        diagnosis: None,
+        ..world.new_request(source, "first")
+    };
+    Reception {
+        request,
+        source_version: source.version,
+        shares_body: marks.len() == 1,
+        marks: marks.iter().copied().map(Some).collect(),
+        guard: None,
+        window: WINDOW,
+        refuses_conflicts: false,
+    }
+}
+
+async fn receive(world: &mut World<'_>, reception: Reception) -> (PublishOutcome, Vec<MessageId>) {
+    let messages: Vec<_> = reception.marks.iter().map(|_| world.message(&[])).collect();
+    let ids = messages.iter().map(|message| message.id).collect();
+    let mut publish = world.publish(messages);
+    publish.reception = Some(Box::new(reception));
+    (world.append(publish).await, ids)
+}
+
+#[track_caller]
+fn receipt(outcome: PublishOutcome) -> Receipt {
+    let PublishOutcome::Received(receipt) = outcome else {
+        panic!("{outcome:?}");
+    };
+    *receipt
+}
+
+fn change(world: &World<'_>) -> SourceChange {
+    SourceChange {
+        now: world.now,
+        ..SourceChange::default()
+    }
+}
+
+/// A source reads back as created, by id, uid and key, and in the list.
+pub async fn a_source_reads_back_as_created(store: &dyn Store) {
+    let mut world = World::new(store).await;
+    let mut new = world.new_source("first");
+    new.uid = Some(Uid::parse("gh").unwrap());
+    let made = store.create_source(new.clone()).await.unwrap().into_inner();
+
+    assert_eq!((made.id, &made.token), (new.id, &new.token));
+    assert_eq!(made.secrets[0].sealed, new.secrets[0]);
+    let application = world.application.key;
+    for named in [
+        SourceRef::Id(made.id),
+        SourceRef::Uid(new.uid.clone().unwrap()),
+    ] {
+        let found = store.source(application, &named).await.unwrap();
+        assert_eq!(found.as_ref(), Some(&made));
+    }
+    assert_eq!(
+        store.source_by_key(made.key).await.unwrap().as_ref(),
+        Some(&made)
+    );
+    let page = PageRequest {
+        limit: 10,
+        order: Order::Ascending,
+        cursor: None,
+    };
+    assert_eq!(
+        store.sources(application, page).await.unwrap().items,
+        std::slice::from_ref(&made)
+    );
+    let tokens = store.source_tokens(domain::SourceKey(0), 10).await.unwrap();
+    assert_eq!((tokens[0].key, tokens[0].hash), (made.key, new.token.hash));
+    let mut taken = world.new_source("first");
+    taken.uid.clone_from(&new.uid);
+    let refused = store.create_source(taken).await;
+    assert_eq!(refused, Err(crate::Error::Conflict("uid")));
+}
+
+/// Every change raises the version; a replaced token works until its time, a secret too.
+pub async fn a_change_of_a_source_raises_its_version(store: &dyn Store) {
+    let mut world = World::new(store).await;
+    let made = source(&mut world).await;
+    let named = SourceRef::Id(made.id);
+    let application = world.application.key;
+
+    let paused = SourceChange {
+        paused: Some(true),
+        ..change(&world)
+    };
+    let paused = store
+        .update_source(application, &named, paused)
+        .await
+        .unwrap();
+    let token = SourceToken {
+        hash: [9; 32],
+        sealed: Sealed(vec![9]),
+    };
+    let rotated = SourceChange {
+        token: Some((token.clone(), WINDOW)),
+        secrets: Some(SecretChange {
+            added: vec![Sealed(vec![8])],
+            others_expire: world.now.plus(WINDOW),
+            secrets_max: 2,
+        }),
+        ..change(&world)
+    };
+    let rotated = store
+        .update_source(application, &named, rotated)
+        .await
+        .unwrap();
+    let stale = SourceChange {
+        version: Some(made.version),
+        ..change(&world)
+    };
+
+    assert!(paused.paused && paused.version == made.version + 1);
+    assert_eq!(rotated.version, made.version + 2);
+    let until = world.now.plus(WINDOW);
+    assert_eq!(rotated.earlier_token, Some((made.token.hash, until)));
+    let ends: Vec<_> = rotated.secrets.iter().map(|one| one.expires).collect();
+    assert_eq!(ends, [Some(until), None]);
+    assert_eq!(rotated.secrets[1].number, 2);
+    let refused = store.update_source(application, &named, stale).await;
+    assert!(matches!(refused, Err(crate::Error::Refused(_))));
+    store
+        .delete_source(application, &named, world.now)
+        .await
+        .unwrap();
+    assert_eq!(store.source_by_key(made.key).await.unwrap(), None);
+}
+
+/// A request that was judged by another version of its source stores nothing.
+pub async fn a_request_of_a_changed_source_is_not_stored(store: &dyn Store) {
+    let mut world = World::new(store).await;
+    let made = source(&mut world).await;
+    let mut stale = reception(&mut world, &made, &[mark(1, 1)]);
+    stale.source_version += 1;
+    let (outcome, ids) = receive(&mut world, stale).await;
+
+    assert_eq!(outcome, PublishOutcome::SourceChanged);
+    assert_eq!(world.read(ids[0]).await, None);
+
+    let fresh = reception(&mut world, &made, &[mark(1, 1)]);
+    let (outcome, _) = receive(&mut world, fresh).await;
+    assert_eq!(receipt(outcome).verdict, InboundVerdict::Accepted);
+}
+
+/// A known mark answers the first message, keeps the repeat, and stores no other message.
+pub async fn a_known_mark_is_a_duplicate_until_its_window_is_over(store: &dyn Store) {
+    let mut world = World::new(store).await;
+    let made = source(&mut world).await;
+    let first = reception(&mut world, &made, &[mark(1, 1)]);
+    let first_request = first.request.id;
+    let (outcome, first) = receive(&mut world, first).await;
+    assert_eq!(receipt(outcome).verdict, InboundVerdict::Accepted);
+
+    for (body, differs) in [(1, false), (2, true)] {
+        let again = reception(&mut world, &made, &[mark(1, body)]);
+        let request = again.request.id;
+        let (outcome, ids) = receive(&mut world, again).await;
+        let seen = receipt(outcome);
+        assert_eq!(seen.verdict, InboundVerdict::Duplicate);
+        assert_eq!(seen.marks.body_differs, differs);
+        assert_eq!(
+            (seen.messages[0].id, seen.messages[0].duplicate),
+            (first[0], true)
+        );
+        assert_eq!(world.read(ids[0]).await, None);
+        let row = store
+            .request(world.application.key, request)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (row.first, row.message),
+            (Some(first_request), Some(first[0]))
+        );
+        assert!(row.body.is_some());
+    }
+    world.now = world.now.plus(WINDOW);
+    let late = reception(&mut world, &made, &[mark(1, 1)]);
+    let (outcome, _) = receive(&mut world, late).await;
+    assert_eq!(receipt(outcome).verdict, InboundVerdict::Accepted);
+}
+
+/// A conflict and a replay are refused where that is asked for, and kept as refused.
+pub async fn a_conflict_or_a_replay_is_refused_on_demand(store: &dyn Store) {
+    let mut world = World::new(store).await;
+    let made = source(&mut world).await;
+    let guard = |refuses| {
+        Some(Guard {
+            seal: [7; 16],
+            refuses,
+        })
+    };
+    let mut first = reception(&mut world, &made, &[mark(1, 1)]);
+    first.guard = guard(true);
+    receive(&mut world, first).await;
+
+    let mut conflict = reception(&mut world, &made, &[mark(1, 2)]);
+    conflict.refuses_conflicts = true;
+    let mut replay = reception(&mut world, &made, &[mark(2, 1)]);
+    replay.guard = guard(true);
+    for (refused, reason) in [(conflict, "id_reused"), (replay, "replayed")] {
+        let request = refused.request.id;
+        let (outcome, ids) = receive(&mut world, refused).await;
+        assert_eq!(receipt(outcome).reason, Some(reason));
+        assert_eq!(world.read(ids[0]).await, None);
+        let row = store
+            .request(world.application.key, request)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(row.verdict, InboundVerdict::Rejected);
+        assert_eq!(row.reason.as_deref(), Some(reason));
+        assert_eq!(row.message, None);
+    }
+    let mut flagged = reception(&mut world, &made, &[mark(2, 1)]);
+    flagged.guard = guard(false);
+    let (outcome, _) = receive(&mut world, flagged).await;
+    let seen = receipt(outcome);
+    assert_eq!(seen.verdict, InboundVerdict::Accepted);
+    assert!(seen.marks.replay_suspected);
+}
+
+/// Each message of a request is deduplicated by itself, also within the request and a batch.
+pub async fn messages_of_one_request_are_deduplicated_one_by_one(store: &dyn Store) {
+    let mut world = World::new(store).await;
+    let made = source(&mut world).await;
+    let many = reception(&mut world, &made, &[mark(1, 1), mark(2, 2), mark(1, 1)]);
+    let (outcome, ids) = receive(&mut world, many).await;
+
+    let duplicates: Vec<_> = receipt(outcome)
+        .messages
+        .iter()
+        .map(|one| one.duplicate)
+        .collect();
+    assert_eq!(duplicates, [false, false, true]);
+    assert_eq!(world.read(ids[2]).await, None);
+
+    let mut batch = Vec::new();
+    for _ in 0..2 {
+        let one = reception(&mut world, &made, &[mark(9, 9)]);
+        let message = world.message(&[]);
+        let mut publish = world.publish(vec![message]);
+        publish.reception = Some(Box::new(one));
+        batch.push(publish);
+    }
+    let outcomes = store.append(batch).await.unwrap().outcomes;
+    let verdicts: Vec<_> = outcomes
+        .into_iter()
+        .map(|one| receipt(one).verdict)
+        .collect();
+    assert_eq!(
+        verdicts,
+        [InboundVerdict::Accepted, InboundVerdict::Duplicate]
+    );
+}
+
+/// Requests are listed and filtered, and refused ones are kept with their diagnosis.
+pub async fn requests_are_listed_and_filtered(store: &dyn Store) {
+    let mut world = World::new(store).await;
+    let made = source(&mut world).await;
+    let taken = reception(&mut world, &made, &[mark(1, 1)]);
+    let (_, ids) = receive(&mut world, taken).await;
+    let refused = world.new_request(&made, "refused");
+    store.note_requests(vec![refused.clone()]).await.unwrap();
+    store
+        .diagnose_request(refused.id, "so and so")
+        .await
+        .unwrap();
+
+    let list = async |filter: InboundFilter| {
+        let page = PageRequest {
+            limit: 10,
+            order: Order::Descending,
+            cursor: None,
+        };
+        let found = store.requests(world.application.key, &filter, page).await;
+        found.unwrap().items
+    };
+    let all = list(InboundFilter::default()).await;
+    assert_eq!(all.len(), 2);
+    assert_eq!(all[0].id, refused.id);
+    assert_eq!(all[0].diagnosis.as_deref(), Some("so and so"));
+    assert!(all.iter().all(|row| row.body.is_none()));
+    for filter in [
+        InboundFilter {
+            verdict: Some(InboundVerdict::Accepted),
+            ..InboundFilter::default()
+        },
+        InboundFilter {
+            message: Some(ids[0]),
+            ..InboundFilter::default()
+        },
+        InboundFilter {
+            provider_id: Some("first-1".into()),
+            ..InboundFilter::default()
+        },
+    ] {
+        let found = list(filter).await;
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].message, Some(ids[0]));
+    }
+    let refused = InboundFilter {
+        reason: Some("refused_reason".into()),
+        source: Some(made.id),
+        ..InboundFilter::default()
+    };
+    assert_eq!(list(refused).await.len(), 1);
+}
+
+/// Pruning erases old requests and marks whose time is over, and no others.
+pub async fn old_requests_are_erased_and_live_marks_are_kept(store: &dyn Store) {
+    let mut world = World::new(store).await;
+    let made = source(&mut world).await;
+    let first = reception(&mut world, &made, &[mark(1, 1)]);
+    receive(&mut world, first).await;
+    let prune = |world: &World<'_>| PruneRequests {
+        before: world.now.plus(Duration::from_millis(1)),
+        now: world.now,
+        rows: 100,
+    };
+
+    let pruned = store.prune_requests(prune(&world)).await.unwrap();
+
+    assert_eq!((pruned.requests, pruned.marks), (1, 0));
+    let again = reception(&mut world, &made, &[mark(1, 1)]);
+    let (outcome, _) = receive(&mut world, again).await;
+    assert_eq!(receipt(outcome).verdict, InboundVerdict::Duplicate);
+    world.now = world.now.plus(WINDOW);
+    let pruned = store.prune_requests(prune(&world)).await.unwrap();
+    assert_eq!((pruned.requests, pruned.marks), (1, 1));
+}
