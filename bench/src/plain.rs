@@ -24,6 +24,13 @@ pub fn get(address: SocketAddr, path: &str) -> anyhow::Result<Answer> {
     )
 }
 
+/// Asks for `path` with a bearer token.
+pub fn get_as(address: SocketAddr, path: &str, token: &str) -> anyhow::Result<Answer> {
+    let closing = closing(address);
+    let request = format!("GET {path} HTTP/1.1\r\nauthorization: Bearer {token}\r\n{closing}");
+    exchange(address, &request)
+}
+
 /// Posts JSON with a bearer token.
 pub fn post(address: SocketAddr, path: &str, token: &str, body: &str) -> anyhow::Result<Answer> {
     let request = format!(

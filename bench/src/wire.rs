@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 const HEADERS_MAX: usize = 32;
 const READ_AHEAD: usize = 16 * 1024;
+const DRIP: Duration = Duration::from_millis(250);
 
 /// A request that arrived whole.
 #[derive(Debug)]
@@ -39,6 +40,10 @@ pub enum Answer {
     After(Duration),
     /// Keeps the connection and never answers.
     Never,
+    /// Answers one byte per quarter of a second, for ever.
+    Drip,
+    /// Breaks the connection.
+    Reset,
 }
 
 /// Decides what is answered. Everything runs on one thread, hence `&self` and no locks.
@@ -81,17 +86,26 @@ async fn converse<H: Handler>(mut stream: TcpStream, handler: &H) -> io::Result<
                 stream.write_all(answer_text(200)).await?;
             }
             Answer::Never => {
-                while stream
-                    .read_buf(&mut buffer)
-                    .await
-                    .is_ok_and(|count| count > 0)
-                {
-                    buffer.clear();
+                until_given_up(&mut stream, &mut buffer).await;
+                handler.gave_up();
+                return Ok(());
+            }
+            Answer::Drip => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\nx-drip: ").await?;
+                while stream.write_all(b"x").await.is_ok() {
+                    tokio::time::sleep(DRIP).await;
                 }
                 handler.gave_up();
                 return Ok(());
             }
+            Answer::Reset => return stream.set_zero_linger(),
         }
+    }
+}
+
+async fn until_given_up(stream: &mut TcpStream, buffer: &mut BytesMut) {
+    while stream.read_buf(buffer).await.is_ok_and(|count| count > 0) {
+        buffer.clear();
     }
 }
 

@@ -52,6 +52,9 @@ struct Options {
     /// Undelivered messages in the scenario `backlog`
     #[arg(long, value_name = "MESSAGES", default_value_t = 100_000)]
     backlog: u64,
+    /// Messages stored and delivered in the scenario `stored`
+    #[arg(long, value_name = "MESSAGES", default_value_t = 1_000_000)]
+    stored: u64,
     /// Also write everything as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -87,6 +90,7 @@ impl Options {
             seconds: 0.2,
             rounds: 1,
             backlog: 2_000,
+            stored: 2_000,
             ..self
         }
     }

@@ -2,7 +2,8 @@
 //! per message and endpoint.
 //!
 //! The path says how an endpoint behaves: `/e/7` accepts at once, `/fail10/7` refuses every tenth
-//! message the first time it comes, `/hang/7` reads and never answers.
+//! message the first time it comes, `/hang/7` reads and never answers, `/drip/7` answers a byte at a
+//! time, `/reset/7` breaks the connection.
 
 use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -140,11 +141,13 @@ impl Handler for Receiver {
             return Answer::Now(200);
         };
         match behaviour {
-            "hang" => {
+            "hang" | "drip" => {
                 seen.hung += 1;
                 seen.report.hung_peak = seen.report.hung_peak.max(seen.hung);
-                return Answer::Never;
+                let drips = behaviour == "drip";
+                return if drips { Answer::Drip } else { Answer::Never };
             }
+            "reset" => return Answer::Reset,
             "fail10" if index % 10 == 0 && insert(&mut seen.refused, endpoint, index) => {
                 seen.report.refused += 1;
                 return Answer::Now(500);

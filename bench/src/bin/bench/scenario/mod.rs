@@ -3,6 +3,7 @@
 mod backlog;
 mod hung;
 mod shape;
+mod stored;
 
 use clap::ValueEnum;
 
@@ -28,8 +29,17 @@ pub(crate) enum Scenario {
     Quiet,
     /// One delivery in ten is refused the first time
     Fail10,
+    /// 1, 100 and 10,000 endpoints in one application, each with an event type of its own
+    Filters,
     /// An endpoint that never answers beside 99 that do
     Hung,
+    /// One that hangs, drips, resets, or never finishes a TLS handshake, beside 99 healthy ones
+    Bad,
+    /// 9,900 endpoints that never answer beside 99 healthy ones
+    #[value(name = "hung-many")]
+    HungMany,
+    /// Rates and pages with many messages stored, beside an empty store
+    Stored,
     /// Messages that pile up while the receiver is down
     Backlog,
 }
@@ -43,7 +53,12 @@ impl std::fmt::Display for Scenario {
 impl Scenario {
     /// Returns every scenario, or those that a relay can do alone.
     pub(crate) fn all(relay_only: bool) -> Vec<Self> {
-        let needs_server = |one: &Self| matches!(one, Self::Fail10 | Self::Hung | Self::Backlog);
+        let needs_server = |one: &Self| {
+            !matches!(
+                one,
+                Self::One | Self::One128 | Self::Five | Self::Batch | Self::Sizes | Self::Quiet
+            )
+        };
         let all = Self::value_variants().iter().copied();
         all.filter(|one| !relay_only || !needs_server(one))
             .collect()
@@ -58,7 +73,11 @@ impl Scenario {
             Self::Sizes => "sizes",
             Self::Quiet => "quiet",
             Self::Fail10 => "fail10",
+            Self::Filters => "filters",
             Self::Hung => "hung",
+            Self::Bad => "bad",
+            Self::HungMany => "hung-many",
+            Self::Stored => "stored",
             Self::Backlog => "backlog",
         }
     }
@@ -95,7 +114,17 @@ impl Scenario {
                 behaviour: "fail10",
                 ..basic
             }],
-            Self::Hung => return hung::run(lab),
+            Self::Filters => [1, 100, if lab.options.short { 200 } else { 10_000 }]
+                .map(|endpoints| Shape {
+                    endpoints,
+                    filtered: true,
+                    ..basic.clone()
+                })
+                .to_vec(),
+            Self::Hung => return hung::one(lab),
+            Self::Bad => return hung::each(lab),
+            Self::HungMany => return hung::many(lab),
+            Self::Stored => return stored::run(lab),
             Self::Backlog => return backlog::run(lab),
         };
         shape::run(lab, self.name(), &shapes)

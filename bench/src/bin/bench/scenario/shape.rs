@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::bed::{self, Kind, Lab, Round, Side, median};
 use crate::report::{Section, count, mebibytes, rate};
 use crate::role::load::{Job, Pace};
-use crate::role::receiver::Listen;
+use crate::role::receiver::{Listen, Listening};
 
 /// How long each side runs before the first round counts.
 const WARM_UP_SECONDS: f64 = 0.5;
@@ -41,6 +41,8 @@ pub(super) struct Shape {
     pub(super) pace: Pace,
     /// The first part of the receiver's path.
     pub(super) behaviour: &'static str,
+    /// Each endpoint takes an event type of its own, so that a message has one delivery.
+    pub(super) filtered: bool,
 }
 
 impl Shape {
@@ -53,6 +55,7 @@ impl Shape {
             payload_bytes: 1024,
             pace: Pace::Closed,
             behaviour: "e",
+            filtered: false,
         }
     }
 
@@ -66,10 +69,30 @@ impl Shape {
         } else {
             format!(" x {}", self.batch)
         };
+        let filtered = if self.filtered { ", a type each" } else { "" };
         format!(
-            "{} B{batch}, {pace}, {} endpoint(s)",
+            "{} B{batch}, {pace}, {} endpoint(s){filtered}",
             self.payload_bytes, self.endpoints
         )
+    }
+
+    fn event_types(&self) -> Vec<String> {
+        let types = if self.filtered { self.endpoints } else { 1 };
+        (0..types).map(|n| format!("bench.event{n}")).collect()
+    }
+
+    fn endpoint(&self, receiver: &Listening, n: u64) -> Value {
+        let url = format!("http://{}/{}/{n}", receiver.address, self.behaviour);
+        if self.filtered {
+            json!({ "url": url, "eventTypes": [format!("bench.event{n}")] })
+        } else {
+            json!({ "url": url })
+        }
+    }
+
+    /// Returns how many deliveries a message has.
+    fn deliveries(&self) -> u64 {
+        if self.filtered { 1 } else { self.endpoints }
     }
 
     fn job(&self, side: &Side, first_sequence: u64, seconds: f64) -> Job {
@@ -78,6 +101,7 @@ impl Shape {
             connections: self.connections,
             batch: self.batch,
             payload_bytes: self.payload_bytes,
+            event_types: self.event_types(),
             ..side.job(first_sequence, seconds)
         }
     }
@@ -115,11 +139,11 @@ pub(super) fn run(lab: &mut Lab, name: &'static str, shapes: &[Shape]) -> anyhow
 fn measure(lab: &mut Lab, shape: &Shape) -> anyhow::Result<Vec<Round>> {
     let (mut receiver, listening) = Lab::receiver(Listen::default())?;
     let endpoints: Vec<Value> = (0..shape.endpoints)
-        .map(|n| json!({ "url": format!("http://{}/{}/{n}", listening.address, shape.behaviour) }))
+        .map(|n| shape.endpoint(&listening, n))
         .collect();
     let mut sides = Vec::new();
-    // The relay never tries twice, so it is no ceiling for a receiver that refuses.
-    if shape.behaviour == "e" {
+    // The relay never tries twice and filters nothing, so it is no ceiling for either.
+    if shape.behaviour == "e" && !shape.filtered {
         let name = format!("{}-relay", shape.name);
         sides.push(lab.side(Kind::Relay, &name, &[], &endpoints)?);
     }
@@ -149,7 +173,7 @@ fn run_round(
     seconds: f64,
 ) -> anyhow::Result<Round> {
     let job = shape.job(side, lab.sequences(), seconds);
-    bed::round(side, receiver, &job, shape.endpoints)
+    bed::round(side, receiver, &job, shape.deliveries())
 }
 
 /// Writes one side's medians; `None` when that side did not run.
