@@ -66,8 +66,7 @@ async fn a_full_disk_refuses_stops_deliveries_and_heals_without_a_restart() {
     let _alone = alone().await;
     // A disk of its own needs a mount namespace, which some kernels do not grant.
     if external::permitted("unshare", &["--map-root-user", "--mount", "true"]) {
-        // An outcome waits to be recorded for as long as there is no room for it.
-        lab(&["full", "--hold-seconds", "3", "--unrecorded-ms", "10000"]).await;
+        lab(&["full", "--hold-seconds", "3"]).await;
     }
 }
 
@@ -86,7 +85,8 @@ async fn a_failed_sync_ends_the_process_and_loses_nothing_that_was_accepted() {
     server.api.create_endpoint("shop", &endpoint).await;
     let mut accepted = vec![server.api.publish("shop", "{}").await];
 
-    let Some(fault) = FailingSync::after(20, server.pid(), server.scratch()).await else {
+    let failing = "fdatasync,fsync:error=EIO:when=21+";
+    let Some(fault) = Fault::inject(failing, server.pid(), server.scratch()).await else {
         return external::forbidden("strace may not attach to another process here");
     };
     let refused = loop {
@@ -108,6 +108,10 @@ async fn a_failed_sync_ends_the_process_and_loses_nothing_that_was_accepted() {
     );
     assert!(server.stderr().contains("The database failed"), "says why");
     server.start_again().await;
+    all_arrive(&receiver, &accepted).await;
+}
+
+async fn all_arrive(receiver: &Receiver, accepted: &[String]) {
     let arrived = async || {
         let received = receiver.at("/all");
         let has = |id: &String| {
@@ -121,16 +125,62 @@ async fn a_failed_sync_ends_the_process_and_loses_nothing_that_was_accepted() {
     eventually("all that was accepted is delivered", limit, arrived).await;
 }
 
-/// `strace`, attached to a process whose syncs it lets fail from a certain one on.
-struct FailingSync(Child);
+/// The kernel ends the process at its nth write or sync: between two pages of a commit, before its
+/// sync, or within a checkpoint. Killing by the clock seldom hits these.
+#[tokio::test]
+async fn a_kill_at_any_write_or_sync_loses_nothing_that_was_accepted() {
+    let _alone = alone().await;
+    if !external::installed("strace") {
+        return;
+    }
+    // Small, so that what is killed is a checkpoint now and then.
+    let launch = Launch::new(env!("CARGO_BIN_EXE_posthaste")).retries("0s,1s,1s");
+    let (mut server, receiver) = (launch.start().await, Receiver::start().await);
+    server.api.create_application("shop").await;
+    let endpoint = json!({"url": receiver.url("/all")});
+    server.api.create_endpoint("shop", &endpoint).await;
+    let mut accepted = Vec::new();
+    let body = format!("\"{}\"", "x".repeat(20_000));
 
-impl FailingSync {
-    /// Lets every sync fail after `good` ones of a thread; nothing if the kernel forbids it.
-    async fn after(good: u32, pid: u32, scratch: &Path) -> Option<Self> {
+    for (call, nth) in [
+        ("pwrite64", 1),
+        ("pwrite64", 2),
+        ("pwrite64", 5),
+        ("pwrite64", 24),
+        ("pwrite64", 111),
+        ("fdatasync", 1),
+        ("fdatasync", 13),
+    ] {
+        let killing = format!("{call}:signal=SIGKILL:when={nth}");
+        let fault = Fault::inject(&killing, server.pid(), server.scratch()).await;
+        let Some(fault) = fault else {
+            return external::forbidden("strace may not attach to another process here");
+        };
+        while let Ok(id) = server.api.try_publish("shop", &body).await {
+            accepted.push(id);
+            assert!(accepted.len() < 10_000, "{killing} has killed nobody");
+        }
+        let status = server.ended(Duration::from_secs(10)).await;
+        assert!(!status.success(), "{killing}: ended with {status}");
+        drop(fault);
+        server.start_again().await;
+    }
+
+    all_arrive(&receiver, &accepted).await;
+}
+
+/// `strace`, attached to a process whose system calls it tampers with.
+struct Fault(Child);
+
+impl Fault {
+    /// Tampers with the calls of each thread as `inject` says, in strace's own words; nothing if
+    /// the kernel forbids it.
+    async fn inject(inject: &str, pid: u32, scratch: &Path) -> Option<Self> {
         let log = scratch.join("strace.log");
-        let inject = format!("inject=fdatasync,fsync:error=EIO:when={}+", good + 1);
+        let calls = inject.split(':').next().unwrap();
+        let (trace, inject) = (format!("trace={calls}"), format!("inject={inject}"));
         let child = Command::new("strace")
-            .args(["-f", "-o", "/dev/null", "-e", "trace=fdatasync,fsync"])
+            .args(["-f", "-o", "/dev/null", "-e", &trace])
             .args(["-e", &inject, "-p", &pid.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -147,7 +197,7 @@ impl FailingSync {
     }
 }
 
-impl Drop for FailingSync {
+impl Drop for Fault {
     fn drop(&mut self) {
         // It ends with what it is attached to; this is for a test that failed before.
         let _ = self.0.kill();

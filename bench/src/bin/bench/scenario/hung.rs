@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::bed::{Kind, Lab, Side, drained, float, median};
 use crate::report::{Section, count};
-use crate::role::load::{self, Job, Pace};
+use crate::role::load::{self, Job, Pace, Stop};
 use crate::role::receiver::{self, Command, Listen};
 
 const HEALTHY: u32 = 99;
@@ -46,6 +46,8 @@ impl Bad {
 #[derive(Debug, Serialize)]
 struct Phase {
     beside: Option<Bad>,
+    /// How long the first publish of all took: it reads the endpoints.
+    first_publish: u64,
     healthy_p50: u64,
     healthy_p99: u64,
     healthy_accepted: u64,
@@ -151,6 +153,12 @@ fn phase(
         event_types,
         ..side.job(first_sequence, seconds)
     };
+    // The first publish reads all endpoints, which is another matter than what is measured here.
+    let first: load::Report = Role::start("role-load")?.ask(&Job {
+        stop: Stop::At { messages: 1 },
+        event_types: vec!["nobody.wants.it".into()],
+        ..side.job(lab.sequences(), 0.0)
+    })?;
     let first_sequence = lab.sequences();
     let _: receiver::Report = receiver.ask(&Command::Reset { first_sequence })?;
     let types = (1..=HEALTHY).map(|n| format!("healthy.{n}")).collect();
@@ -166,6 +174,7 @@ fn phase(
     let elapsed = float(seen.last_nanos.saturating_sub(load.started_nanos).max(1)) / 1e9;
     Ok(Phase {
         beside,
+        first_publish: first.latency.p50,
         healthy_p50: seen.latency.p50,
         healthy_p99: seen.latency.p99,
         healthy_accepted: load.accepted,
@@ -194,6 +203,7 @@ fn section(lab: &Lab, bad: &Neighbours, phases: &[Phase]) -> Section {
             "p99 ms",
             "delivered/s",
             "most requests that hung at once",
+            "first publish ms",
             "lost",
             "repeated",
         ],
@@ -225,6 +235,7 @@ fn row(beside: Option<Bad>, bad: u32, phases: &[Phase]) -> Vec<String> {
             median(own().map(|phase| phase.delivered_per_second))
         ),
         count(own().map(|phase| phase.hung_peak).max().unwrap_or(0)),
+        micros(|phase| phase.first_publish),
         count(own().map(|phase| phase.lost).sum()),
         count(own().map(|phase| phase.repeated).sum()),
     ]
