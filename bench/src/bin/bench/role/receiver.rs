@@ -2,8 +2,8 @@
 //! per message and endpoint.
 //!
 //! The path says how an endpoint behaves: `/e/7` accepts at once, `/fail10/7` refuses every tenth
-//! message the first time it comes, `/hang/7` reads and never answers, `/drip/7` answers byte by byte,
-//! `/reset/7` breaks the connection.
+//! message the first time it comes, `/hang/7` reads and never answers, `/drip/7` answers byte by
+//! byte, `/reset/7` breaks the connection.
 
 use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr};
