@@ -1,18 +1,18 @@
 //! `…/request`: what sources received, and what became of it.
 
 use aide::axum::ApiRouter;
-use aide::axum::routing::get_with;
+use aide::axum::routing::{get_with, post_with};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use domain::{MessageId, Timestamp};
 use http::header;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use service::{InboundVerdict, Order, RequestQuery, RequestView, Service};
+use service::{InboundVerdict, Order, RequestQuery, RequestReplay, RequestView, Service};
 
 use crate::answer::{Answer, Found};
 use crate::error::ApiError;
-use crate::extract::{Access, AppPath, Parsed, Path, Query, RequestPath, source_ref};
+use crate::extract::{Access, AppPath, Body, Parsed, Path, Query, RequestPath, source_ref};
 use crate::list::{ListResponse, OrderQuery, PageQuery};
 use crate::openapi::Docs;
 
@@ -20,6 +20,7 @@ const DOCS: Docs = Docs("Request");
 
 pub(crate) fn routes() -> ApiRouter<Service> {
     let raw_docs = DOCS.bytes("v1.request.get-raw", "Get a request's body, byte for byte");
+    let replay_docs = DOCS.post_or_empty("v1.request.replay", "Put a request in again");
     ApiRouter::new()
         .api_route(
             "/api/v1/app/{app_id}/request",
@@ -32,6 +33,10 @@ pub(crate) fn routes() -> ApiRouter<Service> {
         .api_route(
             "/api/v1/app/{app_id}/request/{request_id}/raw",
             get_with(raw, raw_docs),
+        )
+        .api_route(
+            "/api/v1/app/{app_id}/request/{request_id}/replay",
+            post_with(replay, replay_docs),
         )
 }
 
@@ -52,6 +57,29 @@ struct RequestListQuery {
     provider_id: Option<String>,
     before: Option<Parsed<Timestamp>>,
     after: Option<Parsed<Timestamp>>,
+}
+
+/// How a request is put in again.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+struct RequestReplayIn {
+    /// Verify it, by the clock of when it came and the secrets of today; yes when left out
+    verify: Option<bool>,
+    /// Answer like the first if it came before; yes when left out
+    deduplicate: Option<bool>,
+}
+
+/// What became of a request that was put in again.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct RequestReplayOut {
+    verdict: VerdictWire,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<String>,
+    /// The request that it is in the log now
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
 }
 
 /// What became of a request
@@ -247,4 +275,28 @@ async fn raw(
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     Ok((headers, body).into_response())
+}
+
+async fn replay(
+    State(service): State<Service>,
+    access: Access,
+    Path(path): Path<RequestPath>,
+    body: Body<RequestReplayIn>,
+) -> Result<Found<RequestReplayOut>, ApiError> {
+    let given: RequestReplayIn = body.parse_or_default()?;
+    let (application, request) = path.parse()?;
+    let how = RequestReplay {
+        verify: given.verify.unwrap_or(true),
+        deduplicate: given.deduplicate.unwrap_or(true),
+    };
+    let idempotency = body.idempotency(&service, access)?;
+    let replayed = service
+        .replay_request(access.caller, &application, request, how, idempotency)
+        .await?;
+    Ok(Answer(RequestReplayOut {
+        verdict: replayed.verdict.into(),
+        reason: replayed.reason,
+        message_id: replayed.message.map(|id| id.to_string()),
+        request_id: replayed.request.map(|id| id.to_string()),
+    }))
 }

@@ -96,3 +96,25 @@ pub(crate) fn read(lines: &[u8]) -> Vec<(String, Bytes)> {
     };
     lines.filter_map(pair).collect()
 }
+/// Puts a head together again: the headers, and the query.
+pub(crate) fn restore(
+    headers: &[u8],
+    path: &str,
+    credentials: Option<&[u8]>,
+) -> (Vec<(String, Bytes)>, Option<String>) {
+    let mut query = path.split_once('?').map(|(_, query)| query.to_owned());
+    let mut headers = read(headers);
+    let hidden = credentials.map(read).unwrap_or_default();
+    let mut hidden = hidden.into_iter().peekable();
+    for (name, value) in &mut headers {
+        if value == HIDDEN.as_bytes()
+            && let Some((_, original)) = hidden.next_if(|(other, _)| other == name)
+        {
+            *value = original;
+        }
+    }
+    if let Some((_, original)) = hidden.next_if(|(name, _)| name == QUERY) {
+        query = Some(String::from_utf8_lossy(&original).into_owned());
+    }
+    (headers, query)
+}

@@ -25,6 +25,12 @@ impl Service {
     /// Adds the service's metrics to a registry.
     pub fn register_metrics(&self, registry: &mut Registry) {
         let metrics = &self.0.inbound_metrics;
+        // There from the start, so that a rate of it is known from the first request on.
+        let first = VerdictLabels {
+            verdict: InboundVerdict::Accepted.slug(),
+            reason: String::new(),
+        };
+        let _ = metrics.requests.get_or_create(&first);
         registry.register(
             "posthaste_inbound_requests",
             "Requests that sources received, by what became of them",

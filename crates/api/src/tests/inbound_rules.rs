@@ -410,3 +410,40 @@ async fn a_patch_changes_what_it_names_and_keeps_the_secrets() {
     let refused = api.patch(&format!("{SOURCES}/gh"), &bad).await;
     refused.expect_problem(422, "validation");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_request_is_put_in_again_through_verification_or_past_it() {
+    let api = TestApi::new().await;
+    api.acme().await;
+    let path = path(&api.github().await);
+    let forged = signature("new", "{}");
+    let headers = [
+        ("x-hub-signature-256", forged.as_str()),
+        ("x-github-delivery", "one"),
+    ];
+    api.deliver(&path, &headers, "{}")
+        .await
+        .expect_problem(401, "verification_failed");
+    let id = api.requests("").await[0]["id"].as_str().unwrap().to_owned();
+    let replay = async |body: Value| {
+        let path = format!("{REQUESTS}/{id}/replay");
+        api.post(&path, &body.to_string()).await.expect(200)
+    };
+
+    let refused = replay(json!({})).await;
+    let body = json!({"secret": "new"}).to_string();
+    api.post(&format!("{SOURCES}/gh/secret/rotate"), &body)
+        .await
+        .expect(200);
+    let taken = replay(json!({})).await;
+    let again = replay(json!({})).await;
+    let past = replay(json!({"verify": false, "deduplicate": false})).await;
+
+    assert_eq!(refused["verdict"], "rejected");
+    assert_eq!(taken["verdict"], "accepted");
+    assert_eq!(again["verdict"], "duplicate");
+    assert_eq!(again["messageId"], taken["messageId"]);
+    assert_eq!(past["verdict"], "accepted");
+    assert_ne!(past["messageId"], taken["messageId"]);
+    assert_eq!(api.requests("verdict=accepted").await[0]["replayed"], true);
+}
