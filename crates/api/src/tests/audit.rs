@@ -14,8 +14,8 @@ async fn trail(api: &TestApi, query: &str) -> Vec<Value> {
 }
 
 /// One attempt by hand is no administration: asking for it is like publishing, and as often. The
-/// log of attempts tells of it with its trigger, and that of requests of one that was put in again. A
-/// job for many of them is noted as a job.
+/// log of attempts tells of it with its trigger, and that of requests of one that was put in
+/// again. A job for many of them is noted as a job.
 fn makes_one_attempt(path: &str) -> bool {
     path.ends_with("/resend")
         || path.ends_with("/send-example")
