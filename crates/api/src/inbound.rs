@@ -154,6 +154,12 @@ fn refused(refusal: Refusal) -> Response {
         Refusal::Method => ApiError::of(Code::MethodNotAllowed),
         Refusal::Conflict => plain(Code::Conflict, "This id came before with another content."),
         Refusal::KeyUnavailable => ApiError::of(Code::KeyUnavailable),
+        Refusal::Challenge => plain(
+            Code::MalformedRequest,
+            "The challenge is not one that may be answered.",
+        ),
+        Refusal::Handshake => ApiError::of(Code::HandshakeRefused),
+        Refusal::Events => plain(Code::MalformedRequest, "The events cannot be read."),
     };
     let mut response = error.into_response();
     if let Refusal::Rate(seconds) = refusal {

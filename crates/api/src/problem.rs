@@ -66,6 +66,8 @@ pub enum Code {
     VerificationFailed,
     /// An inbound request's address is not allowed.
     AddressNotAllowed,
+    /// A question of a provider that is not to be answered.
+    HandshakeRefused,
     /// The source is paused.
     SourcePaused,
     /// A certificate to verify with could not be fetched.
@@ -76,7 +78,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::MalformedRequest,
         Self::MalformedJson,
         Self::AuthenticationFailed,
@@ -106,6 +108,7 @@ impl Code {
         Self::DiskFull,
         Self::VerificationFailed,
         Self::AddressNotAllowed,
+        Self::HandshakeRefused,
         Self::SourcePaused,
         Self::KeyUnavailable,
         Self::LoopDetected,
@@ -143,6 +146,7 @@ impl Code {
             Self::DiskFull => "disk_full",
             Self::VerificationFailed => "verification_failed",
             Self::AddressNotAllowed => "address_not_allowed",
+            Self::HandshakeRefused => "handshake_refused",
             Self::SourcePaused => "source_paused",
             Self::KeyUnavailable => "key_unavailable",
             Self::LoopDetected => "loop_detected",
@@ -154,7 +158,9 @@ impl Code {
         match self {
             Self::MalformedRequest | Self::MalformedJson => StatusCode::BAD_REQUEST,
             Self::AuthenticationFailed | Self::VerificationFailed => StatusCode::UNAUTHORIZED,
-            Self::InsufficientPermissions | Self::AddressNotAllowed => StatusCode::FORBIDDEN,
+            Self::InsufficientPermissions | Self::AddressNotAllowed | Self::HandshakeRefused => {
+                StatusCode::FORBIDDEN
+            }
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound | Self::UnknownRoute => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -215,6 +221,7 @@ impl Code {
             Self::DiskFull => "The server's disk is full; nothing was stored.",
             Self::VerificationFailed => "The request could not be verified.",
             Self::AddressNotAllowed => "Requests from this address are not taken here.",
+            Self::HandshakeRefused => "This question is not answered here.",
             Self::SourcePaused => "The source takes nothing in for now.",
             Self::KeyUnavailable => {
                 "What the request has to be verified with could not be fetched."

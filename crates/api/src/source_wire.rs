@@ -27,6 +27,12 @@ pub(crate) struct SourceIn {
     scheme: Option<Value>,
     /// The URL that the provider has been told, where it is not the source's own
     public_url: Option<String>,
+    /// What a subscription of Meta's kind must bring as `hub.verify_token`. It is never shown
+    #[serde(skip_serializing)]
+    verify_token: Option<String>,
+    /// What is kept of it
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verify_token_hash: Option<String>,
     #[serde(default)]
     verify: VerifyWire,
     /// `none` is the same as `"verify": "none"`
@@ -146,6 +152,8 @@ pub(crate) struct SourceOut {
     scheme: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     public_url: Option<String>,
+    /// Whether a verify token is set
+    has_verify_token: bool,
     verify: VerifyWire,
     #[serde(skip_serializing_if = "Option::is_none")]
     tolerance_seconds: Option<u32>,
@@ -207,7 +215,11 @@ impl SourceIn {
         let verify = match (self.verification, self.verify) {
             (Some(given), _) | (None, given) => given,
         };
+        let verify_token = self.verify_token.filter(|token| !token.is_empty());
         let settings = SourceSettings {
+            verify_token_hash: verify_token
+                .map(|token| service::verify_token_hash(&token))
+                .or(self.verify_token_hash),
             scheme: self.scheme,
             public_url: self.public_url,
             verify: verify.into(),
@@ -240,6 +252,8 @@ impl SourceIn {
             secrets: None,
             scheme: settings.scheme,
             public_url: settings.public_url,
+            verify_token: None,
+            verify_token_hash: settings.verify_token_hash,
             verify: settings.verify.into(),
             verification: None,
             tolerance_seconds: settings.tolerance_seconds,
@@ -315,6 +329,7 @@ impl From<SourceView> for SourceOut {
             secrets: secrets.collect(),
             scheme: wire.scheme,
             public_url: wire.public_url,
+            has_verify_token: wire.verify_token_hash.is_some(),
             verify: wire.verify,
             tolerance_seconds: wire.tolerance_seconds,
             max_body_bytes: wire.max_body_bytes,

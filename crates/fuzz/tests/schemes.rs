@@ -142,7 +142,7 @@ fn handshakes() {
                 handshakes: &all,
                 scheme: &preset.scheme,
                 keys: if awaiting { &[] } else { &[key] },
-                verify_token: awaiting.then_some("a verify token"),
+                verify_token: awaiting.then_some(&[7; 32]),
                 awaiting,
                 query: query.map_or("", |(_, query)| query),
                 rate_max: Some(60),

@@ -19,6 +19,7 @@ mod endpoints;
 mod error;
 mod event_type_import;
 mod event_types;
+mod events;
 mod examples;
 mod fetch;
 mod fields;
@@ -87,7 +88,7 @@ pub use secrets::{EndpointKey, RotationInput, SecretInput, SignatureKind};
 pub use signature::scheme;
 pub use source_settings::{
     CUSTOM, Deduplication, EventTypeRule, OnConflict, ReplayGuard, ResponseRule, SourceSettings,
-    VerifyMode,
+    VerifyMode, verify_token_hash,
 };
 pub use sources::{SourceInput, SourceRotation, SourceView};
 pub use store::{

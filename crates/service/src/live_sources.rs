@@ -58,6 +58,8 @@ pub(crate) struct Activity {
     last_accepted: AtomicI64,
     /// Requests that may still come now, and when that was counted.
     pub(crate) rate: Mutex<Bucket>,
+    /// Questions that may still be answered.
+    pub(crate) handshakes: Mutex<Bucket>,
     /// Refused requests that may still be kept.
     pub(crate) rejections: Mutex<Bucket>,
 }

@@ -19,7 +19,8 @@ use store::{
 
 use crate::Service;
 use crate::error::Error;
-use crate::handshakes::{self, HandshakeAnswer};
+use crate::events::ReadEvent;
+use crate::handshakes::HandshakeAnswer;
 use crate::inbound_headers;
 use crate::live_sources::LiveSource;
 use crate::source_settings::{KeyRule, Piece, ReplayGuard, VerifyMode};
@@ -92,6 +93,12 @@ pub enum Refusal {
     Conflict,
     /// What it has to be verified with could not be fetched.
     KeyUnavailable,
+    /// A question whose text may not be answered.
+    Challenge,
+    /// A question that this asker, or this source at this time, is not to have answered.
+    Handshake,
+    /// Events of CloudEvents that cannot be read.
+    Events,
 }
 
 impl Refusal {
@@ -108,6 +115,8 @@ impl Refusal {
             Self::Method => "method",
             Self::Conflict => "conflict",
             Self::KeyUnavailable => "key_unavailable",
+            Self::Challenge | Self::Handshake => "handshake_refused",
+            Self::Events => "events_malformed",
         }
     }
 }
@@ -163,7 +172,9 @@ impl Service {
             let essence = head.essence().unwrap_or_default();
             types.iter().any(|one| one.eq_ignore_ascii_case(&essence))
         };
-        if encodings.next().is_some() || (!types.is_empty() && !is_listed()) {
+        // What is no POST is a question at most, and has no body.
+        let typed = !types.is_empty() && head.method == "POST";
+        if encodings.next().is_some() || (typed && !is_listed()) {
             return Some(Refusal::Type);
         }
         None
@@ -200,10 +211,9 @@ impl Service {
         // A source is not changed between look-up and commit many times in a row.
         const TRIES: usize = 8;
         if !judging.replayed
-            && let Some(answer) = handshakes::answer(&source, &incoming)
+            && let Some(answered) = self.handshake(&source, &incoming).await
         {
-            self.note_handshake(&source, &incoming, &answer);
-            return Ok(Received::Handshake(answer));
+            return Ok(answered);
         }
         if incoming.method != "POST" && !judging.replayed {
             let refusal = Refusal::Method;
@@ -211,10 +221,16 @@ impl Service {
             return Ok(Received::Refused(refusal));
         }
         for _ in 0..TRIES {
-            let judged = match self.judge(&source, &incoming, judging).await {
+            let mut judged = match self.judge(&source, &incoming, judging).await {
                 Ok(judged) => judged,
                 Err(refusal) => return Ok(Received::Refused(refusal)),
             };
+            if source.plan.reads_events() {
+                match self.events(&source, &incoming) {
+                    Ok(items) => judged.events = Some(items),
+                    Err(answer) => return Ok(answer),
+                }
+            }
             let request = self.reception(&source, &incoming, &judged, judging);
             let id = request.reception.as_ref().map(|one| one.request.id);
             match self.engine().receive(request).await {
@@ -248,6 +264,7 @@ impl Service {
         let unverified = |verified| Judged {
             verified,
             proven: false,
+            events: None,
         };
         if judging.skips_verification || source.settings.verify == VerifyMode::None {
             return Ok(unverified(scheme.read(&request)));
@@ -274,6 +291,7 @@ impl Service {
             Verdict::Verified(verified) => Ok(Judged {
                 verified,
                 proven: true,
+                events: None,
             }),
             Verdict::Needs(_) => Err(Refusal::KeyUnavailable),
             Verdict::Refused(_) if source.settings.verify == VerifyMode::Tag => {
@@ -411,10 +429,12 @@ impl Service {
 }
 
 /// A request that is taken in.
-struct Judged {
+pub(crate) struct Judged {
     verified: Verified,
     /// It is the provider's.
     proven: bool,
+    /// The events that it holds, if it holds CloudEvents.
+    events: Option<Vec<ReadEvent>>,
 }
 
 /// What one message of a request is made of.
@@ -442,6 +462,12 @@ impl LiveSource {
     }
 
     fn items(&self, incoming: &Incoming, judged: &Judged, most: usize) -> Vec<Item> {
+        if let Some(events) = judged.events.as_ref().filter(|events| events.len() <= most) {
+            let events = events.iter();
+            return events
+                .map(|event| self.event_item(incoming, judged, event))
+                .collect();
+        }
         let split = if self.plan.splits() {
             serde_json::from_slice::<Vec<&RawValue>>(&incoming.body).ok()
         } else {
@@ -463,6 +489,28 @@ impl LiveSource {
             self.item(&own, judged, body, None, &read)
         });
         items.collect()
+    }
+
+    /// An event is what its id and its source name together; the same two come again only when it
+    /// is sent again.
+    fn event_item(&self, incoming: &Incoming, judged: &Judged, event: &ReadEvent) -> Item {
+        let id = Id {
+            value: format!("{}\n{}", event.source, event.id),
+            signed: false,
+        };
+        let read = Verified {
+            ids: vec![id],
+            event: scheme::event_name(&event.kind),
+            ..Verified::default()
+        };
+        let content_type = if event.is_structured {
+            Some("application/cloudevents+json".into())
+        } else {
+            incoming.content_type()
+        };
+        let mut item = self.item(incoming, judged, event.bytes.clone(), content_type, &read);
+        item.shown_id = Some(event.id.clone());
+        item
     }
 
     fn item(

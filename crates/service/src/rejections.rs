@@ -125,6 +125,42 @@ impl Service {
         );
     }
 
+    /// Counts a request that was refused for a reason that is known, and keeps it if there is room.
+    pub(crate) fn reject_because(
+        &self,
+        source: &Arc<LiveSource>,
+        incoming: &Incoming,
+        reason: &str,
+        why: String,
+    ) {
+        let verdict = InboundVerdict::Rejected;
+        if let Some(mut request) = self.to_keep(source, incoming, verdict, reason) {
+            request.diagnosis = Some(why);
+            self.keep_small(source, request);
+        }
+    }
+
+    /// Keeps a request with as much of its body as is kept of refused ones.
+    fn keep_small(&self, source: &LiveSource, mut request: NewInbound) {
+        let most = self.limits().rejected_bytes;
+        if request.body.len() > most {
+            request.body.truncate(most);
+            // A slice would hold on to all of it.
+            request.body = request.body.to_vec().into();
+            request.marks.truncated = true;
+        }
+        let bytes = request.body.len() + request.headers.len();
+        let case = None;
+        self.keep(
+            source,
+            Rejected {
+                bytes,
+                request,
+                case,
+            },
+        );
+    }
+
     /// Counts a question that was answered, and keeps it if there is room for one more.
     pub(crate) fn note_handshake(
         &self,
@@ -134,14 +170,7 @@ impl Service {
     ) {
         let verdict = InboundVerdict::Handshake;
         if let Some(request) = self.to_keep(source, incoming, verdict, &answer.reason) {
-            self.keep(
-                source,
-                Rejected {
-                    bytes: request.body.len() + request.headers.len(),
-                    request,
-                    case: None,
-                },
-            );
+            self.keep_small(source, request);
         }
     }
 

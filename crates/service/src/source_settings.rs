@@ -13,6 +13,9 @@ use crate::fields::Fields;
 /// The provider of a source that has a scheme of its own.
 pub const CUSTOM: &str = "custom";
 
+/// The provider of a source that receives CloudEvents.
+const CLOUD_EVENTS: &str = "cloudevents";
+
 /// Everything about a source but its names and its secrets. Stored as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -23,6 +26,9 @@ pub struct SourceSettings {
     /// The URL that the provider has been told, where it is another than the source's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_url: Option<String>,
+    /// The SHA-256, in hex, of the verify token that a subscription of Meta's kind must bring.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verify_token_hash: Option<String>,
     /// What is done about requests that do not verify.
     pub verify: VerifyMode,
     /// How far a timestamp may be from the clock; 0 checks none. The preset's when not set.
@@ -159,6 +165,8 @@ pub(crate) struct Plan {
     pub(crate) guard: ReplayGuard,
     pub(crate) body_max: usize,
     pub(crate) response: ResponseRule,
+    /// The SHA-256 of the verify token.
+    pub(crate) verify_token: Option<[u8; 32]>,
 }
 
 /// What makes an id.
@@ -177,6 +185,22 @@ pub(crate) struct EventRule {
     pub(crate) from: Option<Vec<Location>>,
     pub(crate) template: Option<Vec<Piece>>,
     pub(crate) fallback: EventType,
+}
+
+/// Returns what is stored of a verify token: it is compared, and never needed again.
+pub fn verify_token_hash(token: &str) -> String {
+    let hash = crate::keys::hash_of(token.as_bytes());
+    let bytes = hash.iter();
+    bytes.fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+}
+
+fn hash_of_hex(hex: &str) -> Option<[u8; 32]> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let pairs = hex.as_bytes().chunks(2).map(|pair| match pair {
+        [high, low] => u8::try_from(digit(*high)? << 4 | digit(*low)?).ok(),
+        _ => None,
+    });
+    pairs.collect::<Option<Vec<u8>>>()?.try_into().ok()
 }
 
 /// A part of a template.
@@ -228,6 +252,10 @@ impl Plan {
         if settings.requests_per_second == Some(0) {
             fields.fault(&["requestsPerSecond"], "must be at least 1");
         }
+        let verify_token = settings.verify_token_hash.as_deref().map(hash_of_hex);
+        if verify_token == Some(None) {
+            fields.fault(&["verifyTokenHash"], "is no SHA-256 in hex");
+        }
         fields.metadata(&settings.metadata, limits);
         check_content_types(&settings.content_types, fields);
         let allowed = networks(&settings.allowed_ips, fields);
@@ -253,6 +281,7 @@ impl Plan {
                 .unwrap_or(ReplayGuard::Flag),
             body_max,
             response,
+            verify_token: verify_token.flatten(),
         })
     }
 
@@ -262,6 +291,12 @@ impl Plan {
         let keyed =
             |one: &Handshake| matches!(one, Handshake::VerificationToken | Handshake::HookSecret);
         handshakes.iter().any(keyed)
+    }
+
+    /// Says whether requests hold CloudEvents.
+    pub(crate) fn reads_events(&self) -> bool {
+        self.preset
+            .is_some_and(|preset| preset.name == CLOUD_EVENTS)
     }
 
     /// Says whether the body is an array of messages.

@@ -162,6 +162,7 @@ impl Service {
                 provider: Some(input.provider),
                 settings: Some(checked.settings),
                 secrets: replaced,
+                awaits_handshake: checked.awaits.then(|| Some(now.plus(HANDSHAKE_WAIT))),
                 version: Some(before.version),
                 now,
                 ..SourceChange::default()
@@ -174,7 +175,7 @@ impl Service {
         Err(Error::Busy.into())
     }
 
-    async fn update_source(
+    pub(crate) async fn update_source(
         &self,
         caller: Caller,
         source: &Source,

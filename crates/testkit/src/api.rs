@@ -71,20 +71,6 @@ impl Api {
 
     /// Makes a call; an error when no whole answer came.
     pub async fn call(&self, method: Method, path: &str, body: Bytes) -> io::Result<Answer> {
-        let exchange = self.exchange(method, path, body);
-        tokio::time::timeout(PATIENCE, exchange)
-            .await
-            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, path.to_owned()))?
-    }
-
-    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> io::Result<Answer> {
-        let socket = TcpStream::connect(self.address).await?;
-        socket.set_nodelay(true)?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket))
-            .await
-            .map_err(io::Error::other)?;
-        // It ends by itself when the sender is dropped.
-        tokio::spawn(connection);
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -93,6 +79,45 @@ impl Api {
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(body))
             .map_err(io::Error::other)?;
+        self.send(request).await
+    }
+
+    /// Sends what a provider would send: with these headers alone, and without the key.
+    pub async fn deliver(
+        &self,
+        (method, path): (&str, &str),
+        headers: &[(String, String)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, self.address.to_string());
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::new(body.into()));
+        let answer = self.send(request.expect("a test's request can be sent"));
+        answer
+            .await
+            .unwrap_or_else(|error| panic!("{method} of a provider: {error}"))
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> io::Result<Answer> {
+        let path = request.uri().path().to_owned();
+        tokio::time::timeout(PATIENCE, self.exchange(request))
+            .await
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, path))?
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> io::Result<Answer> {
+        let socket = TcpStream::connect(self.address).await?;
+        socket.set_nodelay(true)?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket))
+            .await
+            .map_err(io::Error::other)?;
+        // It ends by itself when the sender is dropped.
+        tokio::spawn(connection);
         let response = sender
             .send_request(request)
             .await

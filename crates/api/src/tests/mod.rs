@@ -11,6 +11,7 @@ mod errors;
 mod event_type_import;
 mod event_types;
 mod fuzz;
+mod handshakes;
 mod harness;
 mod health;
 mod idempotency;

@@ -15,7 +15,7 @@
 
 use std::fmt;
 
-use aws_lc_rs::constant_time;
+use aws_lc_rs::{constant_time, digest};
 use domain::Timestamp;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -44,8 +44,8 @@ pub struct Greeting<'a> {
     pub scheme: &'a Scheme,
     /// The source's live keys, the current one first.
     pub keys: &'a [Key],
-    /// What a subscriber of Meta's kind must know; `None` where the operator has set none.
-    pub verify_token: Option<&'a str>,
+    /// The SHA-256 of what a subscriber of Meta's kind must know; `None` where none is set.
+    pub verify_token: Option<&'a [u8; 32]>,
     /// Whether the operator waits for the provider to tell its secret.
     pub awaiting: bool,
     /// The query of this request, without its question mark.
@@ -277,7 +277,8 @@ impl Greeting<'_> {
         };
         match (self.verify_token, given) {
             (Some(expected), Some(given)) => {
-                constant_time::verify_slices_are_equal(expected.as_bytes(), given.as_bytes())
+                let given = digest::digest(&digest::SHA256, given.as_bytes());
+                constant_time::verify_slices_are_equal(expected, given.as_ref())
                     .map_err(|_| HandshakeRefused::VerifyToken)?;
             }
             (Some(_), None) => return Err(HandshakeRefused::VerifyToken),

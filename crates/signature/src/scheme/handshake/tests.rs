@@ -10,7 +10,7 @@ const SECRET: &str = "a secret of twenty-four b";
 struct Source {
     preset: &'static crate::scheme::Preset,
     keys: Vec<Key>,
-    verify_token: Option<&'static str>,
+    verify_token: Option<[u8; 32]>,
     awaiting: bool,
     rate_max: Option<u32>,
 }
@@ -60,7 +60,7 @@ impl Source {
             handshakes: &self.preset.handshakes,
             scheme: &self.preset.scheme,
             keys: &self.keys,
-            verify_token: self.verify_token,
+            verify_token: self.verify_token.as_ref(),
             awaiting: self.awaiting,
             query: sent.query,
             rate_max: self.rate_max,
@@ -243,7 +243,8 @@ fn meta_is_answered_only_when_it_knows_the_verify_token() {
     let mut source = Source::of("meta");
     let query = "hub.mode=subscribe&hub.verify_token=s3same&hub.challenge=1158201444";
     assert_eq!(source.refused(&get(query)), HandshakeRefused::NoVerifyToken);
-    source.verify_token = Some("s3same");
+    let hash = digest::digest(&digest::SHA256, b"s3same");
+    source.verify_token = Some(hash.as_ref().try_into().unwrap());
 
     assert_eq!(source.answer(&get(query)).body, "1158201444");
     for query in [
