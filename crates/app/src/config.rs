@@ -566,10 +566,11 @@ impl Config {
         }
     }
 
-    /// Returns where the portal is and how long its tokens live.
-    pub(crate) fn portal(&self) -> service::PortalSettings {
+    /// Returns where the portal is and how long its tokens live. `listens` is the address that was
+    /// bound, whose port is another than the one that was set if that was 0.
+    pub(crate) fn portal(&self, listens: SocketAddr) -> service::PortalSettings {
         let scheme = self.server.scheme();
-        let listen = || format!("{scheme}://{}", self.server.listen);
+        let listen = || format!("{scheme}://{listens}");
         let public_url = self.server.public_url.clone().unwrap_or_else(listen);
         service::PortalSettings {
             public_url: public_url.trim_end_matches('/').to_owned(),

@@ -112,7 +112,7 @@ async fn open(config: &Config, data: &DataDir, listens: SocketAddr) -> anyhow::R
         egress,
         proxies: config.trusted_proxies().map_err(anyhow::Error::msg)?,
         addresses,
-        portal: config.portal(),
+        portal: config.portal(listens),
         quota: config.quota(),
     });
     service.register_metrics(&mut metrics);

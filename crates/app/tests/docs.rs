@@ -218,6 +218,8 @@ pages! {
     the_guide_to_sending_does_what_it_says: "guides/send.md",
     the_guide_to_verifying_does_what_it_says: "guides/verify.md",
     the_guide_to_rotating_does_what_it_says: "guides/rotate.md",
+    the_guide_to_receiving_does_what_it_says: "guides/receive.md",
+    the_guide_to_cloudevents_does_what_it_says: "guides/cloudevents.md",
     the_guide_to_sending_again_does_what_it_says: "guides/replay.md",
     the_guide_to_operating_does_what_it_says: "guides/operate.md",
     the_guide_to_migrating_does_what_it_says: "guides/migrate.md",

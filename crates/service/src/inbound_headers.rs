@@ -24,7 +24,12 @@ const HIDDEN: &str = "***";
 const QUERY: &str = ":query";
 
 /// Headers that are credentials wherever they come.
-const CREDENTIALS: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
+const CREDENTIALS: [&str; 4] = [
+    "authorization",
+    "cookie",
+    "proxy-authorization",
+    "x-hook-secret",
+];
 
 pub(crate) const fn binding(request: InboundId) -> Binding {
     Binding {

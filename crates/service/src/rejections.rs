@@ -86,6 +86,14 @@ impl Rejections {
     }
 }
 
+/// Where the provider tells its secret in a handshake, the body is not kept: it may be the secret.
+fn hide_told_secret(source: &LiveSource, request: &mut NewInbound) {
+    if source.plan.is_keyed_by_handshake() {
+        request.body = bytes::Bytes::new();
+        request.marks.truncated = request.body_len > 0;
+    }
+}
+
 impl Service {
     /// Counts a request that was refused, and keeps it if there is room for one more.
     pub(crate) fn reject(
@@ -136,6 +144,7 @@ impl Service {
         let verdict = InboundVerdict::Rejected;
         if let Some(mut request) = self.to_keep(source, incoming, verdict, reason) {
             request.diagnosis = Some(why);
+            hide_told_secret(source, &mut request);
             self.keep_small(source, request);
         }
     }
@@ -154,9 +163,9 @@ impl Service {
         self.keep(
             source,
             Rejected {
-                bytes,
                 request,
                 case,
+                bytes,
             },
         );
     }
@@ -169,7 +178,8 @@ impl Service {
         answer: &HandshakeAnswer,
     ) {
         let verdict = InboundVerdict::Handshake;
-        if let Some(request) = self.to_keep(source, incoming, verdict, &answer.reason) {
+        if let Some(mut request) = self.to_keep(source, incoming, verdict, &answer.reason) {
+            hide_told_secret(source, &mut request);
             self.keep_small(source, request);
         }
     }

@@ -195,6 +195,8 @@ async fn nobody_brings_a_secret_after_a_quarter_of_an_hour() {
     api.patch(&one, r#"{"name":"Pages"}"#).await.expect(200);
     let again = api.ask(Method::POST, &path(&source), &[], token).await;
     assert_eq!(again.status.as_u16(), 200);
+    let kept = api.requests("").await;
+    assert!(!format!("{kept:?}").contains("tMrlL1qK5"), "{kept:?}");
 }
 
 const TOKEN: [(&str, &str); 1] = [("authorization", "Bearer a secret of twenty-four b")];

@@ -1,12 +1,12 @@
 //! `posthaste request`: what came in at sources.
 
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::client::{Call, encoded};
 use crate::exit::Failure;
 use crate::output::{Cell, Kind, cell, text, time};
-use crate::session::{AppArg, Common, ListArgs, Session, list_query};
+use crate::session::{AppArg, Common, ListArgs, MakeArgs, Session, list_query};
 use crate::text::Past;
 use crate::{Exit, Outcome, Streams};
 
@@ -33,6 +33,17 @@ const KIND: Kind = Kind {
     ],
 };
 
+/// What became of a request that was put in again.
+const REPLAYED: Kind = Kind {
+    plural: "requests",
+    id: "requestId",
+    columns: &[
+        cell("ID", |replay, look| text(&replay["requestId"], look)),
+        cell("VERDICT", |replay, _| Cell::state(verdict(replay))),
+        cell("MESSAGE", |replay, look| text(&replay["messageId"], look)),
+    ],
+};
+
 /// What became of a request, and why.
 fn verdict(request: &Value) -> String {
     let verdict = request["verdict"].as_str().unwrap_or_default();
@@ -54,6 +65,8 @@ pub enum RequestCommand {
     Ls(LsArgs),
     /// Show a request with its headers and body
     Get(GetArgs),
+    /// Put a request in again: through verification, or past it
+    Replay(ReplayArgs),
     /// Write a request's body to a file or to standard output, byte for byte
     Save(SaveArgs),
 }
@@ -104,6 +117,27 @@ pub struct GetArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  posthaste request replay req_… -a shop
+  posthaste request replay req_… -a shop --unverified --again")]
+pub struct ReplayArgs {
+    /// The request's id
+    request: String,
+    #[command(flatten)]
+    app: AppArg,
+    /// Take it as the provider's, whatever its signature says
+    #[arg(long)]
+    unverified: bool,
+    /// Make a message of it even if it came before
+    #[arg(long)]
+    again: bool,
+    #[command(flatten)]
+    make: MakeArgs,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  posthaste request save req_… body.json -a shop\n  \
                   posthaste trigger github --url 3000 --secret-file secret.txt --file body.json"
@@ -125,6 +159,7 @@ impl RequestCommand {
         match self {
             Self::Ls(args) => &args.common,
             Self::Get(args) => &args.common,
+            Self::Replay(args) => &args.common,
             Self::Save(args) => &args.common,
         }
     }
@@ -138,6 +173,7 @@ pub(crate) async fn run(command: RequestCommand, streams: &mut Streams<'_>) -> O
             let path = path(&session, &args.app, &args.request)?;
             session.show(&KIND, &path).await
         }
+        RequestCommand::Replay(args) => replay(args, &mut session).await,
         RequestCommand::Save(args) => save(args, &mut session).await,
     }
 }
@@ -162,6 +198,13 @@ async fn ls(args: LsArgs, session: &mut Session<'_, '_>) -> Outcome {
     let query = query.replacen('&', "?", 1);
     let path = format!("{}/request{query}", session.app_path(&args.app)?);
     session.list(&KIND, &path, &args.list).await
+}
+
+async fn replay(args: ReplayArgs, session: &mut Session<'_, '_>) -> Outcome {
+    let path = format!("{}/replay", path(session, &args.app, &args.request)?);
+    let body = json!({"verify": !args.unverified, "deduplicate": !args.again});
+    let call = (Method::POST, path.as_str(), Some(body));
+    session.change_and_show(&REPLAYED, call, &args.make).await
 }
 
 async fn save(args: SaveArgs, session: &mut Session<'_, '_>) -> Outcome {

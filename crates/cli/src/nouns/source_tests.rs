@@ -209,3 +209,22 @@ async fn providers_are_listed_by_name() {
             .starts_with("GET /api/v1/provider?limit=100 ")
     );
 }
+
+#[tokio::test]
+async fn a_request_is_put_in_again_as_it_is_said() {
+    let replayed = r#"{"requestId":"req_2","verdict":"accepted","messageId":"msg_1"}"#;
+    let server = Scripted::start(vec![answer(200, replayed), answer(200, replayed)]).await;
+
+    let ended = typed(&server, "request replay req_1 -a shop").await;
+    typed(&server, "request replay req_1 -a shop --unverified --again").await;
+
+    let asked = server.asked();
+    assert!(
+        asked[0]
+            .line
+            .starts_with("POST /api/v1/app/shop/request/req_1/replay ")
+    );
+    assert_eq!(asked[0].body, r#"{"deduplicate":true,"verify":true}"#);
+    assert_eq!(asked[1].body, r#"{"deduplicate":false,"verify":false}"#);
+    assert!(ended.out.contains("msg_1"), "{}", ended.out);
+}
