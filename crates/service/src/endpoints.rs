@@ -103,6 +103,8 @@ impl Service {
         input: &EndpointInput,
         idempotency: Option<Idempotency>,
     ) -> Result<Endpoint, Error> {
+        self.check_flags(caller, input.event_types.as_deref(), None)
+            .await?;
         let new = self.new_endpoint(application, input, idempotency)?;
         let endpoint = self
             .store_as(caller)
@@ -217,6 +219,8 @@ impl Service {
         existing: &Endpoint,
         patch: EndpointPatch,
     ) -> Result<Endpoint, Error> {
+        let types = patch.event_types.as_ref().and_then(Option::as_deref);
+        self.check_flags(caller, types, Some(existing)).await?;
         let mut fields = Fields::default();
         let mut checked = self.endpoint_change(&mut fields, patch);
         fields.check()?;

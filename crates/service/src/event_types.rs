@@ -2,7 +2,8 @@
 
 use domain::EventType;
 use store::{
-    Cursor, EventTypeChange, EventTypeRow, Idempotency, NewEventType, Page, PageRequest, Scope,
+    Cursor, Endpoint, EventTypeChange, EventTypeRow, Idempotency, NewEventType, Page, PageRequest,
+    Scope,
 };
 
 use crate::caller::Caller;
@@ -187,6 +188,34 @@ impl Service {
         Ok(Some(
             session.map_or_else(Vec::new, |session| session.feature_flags),
         ))
+    }
+
+    /// Refuses that a customer names an event type that is hidden from it, unless the endpoint has
+    /// it already. To the customer such a name is one that nobody has.
+    pub(crate) async fn check_flags(
+        &self,
+        caller: Caller,
+        named: Option<&[String]>,
+        existing: Option<&Endpoint>,
+    ) -> Result<(), Error> {
+        let (Some(named), Some(flags)) = (named, self.flags(caller).await?) else {
+            return Ok(());
+        };
+        let has = existing.and_then(|endpoint| endpoint.subscription.event_types.as_ref());
+        let mut fields = Fields::default();
+        for (index, text) in named.iter().enumerate() {
+            let is_had = has.is_some_and(|has| has.iter().any(|one| one.to_string() == *text));
+            // What is no event type is refused with the other fields.
+            let Some(name) = EventType::parse(text).ok().filter(|_| !is_had) else {
+                continue;
+            };
+            let row = self.store().event_type(caller.organization, &name).await?;
+            if row.is_some_and(|row| !is_shown(&row, Some(&flags))) {
+                let msg = "is not an event type that exists";
+                fields.fault(&["eventTypes", &index.to_string()], msg);
+            }
+        }
+        fields.check()
     }
 
     /// Archives an event type, or erases it when `expunge`.

@@ -169,6 +169,32 @@ async fn event_types_behind_a_flag_show_to_whoever_has_the_flag() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_customer_subscribes_by_name_to_what_it_is_shown() {
+    let api = TestApi::new().await;
+    api.acme_with_hook().await;
+    let hidden = r#"{"name": "b", "description": "", "featureFlag": "beta"}"#;
+    api.post("/api/v1/event-type", hidden).await.expect(201);
+    let endpoints = "/api/v1/app/acme/endpoint";
+    let hook = &format!("{endpoints}/hook");
+    let new = r#"{"url": "https://example.com/", "eventTypes": ["a", "b"]}"#;
+    let change = r#"{"eventTypes": ["a", "b"]}"#;
+    let without = token(&api, "{}").await;
+    let with = token(&api, r#"{"featureFlags": ["beta"]}"#).await;
+
+    for (method, path, body) in [
+        (Method::POST, endpoints, new),
+        (Method::PATCH, hook, change),
+    ] {
+        let refused = call_as(&api, &without, method.clone(), path, body).await;
+        refused.expect_faults(&["body.eventTypes.1"]);
+        let taken = call_as(&api, &with, method, path, body).await;
+        assert!(taken.status.is_success(), "{:?}", taken.bytes);
+    }
+    let again = call_as(&api, &without, Method::PATCH, hook, change).await;
+    again.expect(200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_repeated_request_returns_the_same_token() {
     let api = TestApi::new().await;
     api.acme().await;
