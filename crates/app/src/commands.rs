@@ -178,9 +178,15 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Config(ConfigCommand::Show(settings)) => show(settings),
         Command::Db(DbCommand::Backup { file, settings }) => {
             settings.read().and_then(|(_, config)| {
-                data::backup(&config.store.data, &file)?;
+                let has_key = data::backup(&config.store.data, &file)?;
+                // Whoever restores it without the key has secrets that nothing opens.
+                let key = if has_key {
+                    "with its master key beside it"
+                } else {
+                    "without a key: the settings [secrets] give it, keep it with the backup"
+                };
                 say(&format!(
-                    "Copied {} to {}",
+                    "Copied {} to {}, {key}",
                     config.store.data.display(),
                     file.display()
                 ))

@@ -158,8 +158,9 @@ fn key_beside(backup: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Copies a data directory, which may be in use, to `to` and its key to `to.key`.
-pub(crate) fn backup(data: &Path, to: &Path) -> anyhow::Result<()> {
+/// Copies a data directory, which may be in use, to `to` and its key to `to.key`; says
+/// whether there was a key to copy.
+pub(crate) fn backup(data: &Path, to: &Path) -> anyhow::Result<bool> {
     let database = data.join(DATABASE);
     if !database.exists() {
         bail!("there is no database in {}", data.display());
@@ -169,11 +170,12 @@ pub(crate) fn backup(data: &Path, to: &Path) -> anyhow::Result<()> {
     }
     store_sqlite::backup(&database, to).context("could not copy the database")?;
     let key = data.join(KEY);
-    if key.exists() {
+    let has_key = key.exists();
+    if has_key {
         let bytes = std::fs::read(&key).context("could not read the master key")?;
         write_private(&key_beside(to), &bytes)?;
     }
-    Ok(())
+    Ok(has_key)
 }
 
 /// Puts a backup into an empty data directory.

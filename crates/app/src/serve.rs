@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use domain::AddressPolicy;
 use engine::{Engine, InHand, Loops};
 use env::{Clock, Egress, Entropy as _, Ids, SystemClock, SystemEntropy};
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use service::Service;
 use store::Store;
@@ -186,6 +187,7 @@ async fn serve(
         .spawn(move || runtime().map(|runtime| runtime.block_on(delivery)))
         .context("could not start the delivery thread")?;
 
+    let to_reseal = to_reseal(&metrics);
     let shutdown = CancellationToken::new();
     let router = router(engine, service.clone(), metrics);
     let address = listener.local_addr().context("no address")?;
@@ -197,14 +199,7 @@ async fn serve(
         shutdown.clone(),
     ));
     reload(certificates, config, &shutdown)?;
-    let upkeep = tokio::spawn(crate::upkeep::run(
-        service.clone(),
-        crate::upkeep::Kept {
-            audit: config.retention.audit.0,
-            requests: config.retention.requests.0,
-        },
-        shutdown.clone(),
-    ));
+    let upkeep = tokio::spawn(upkeep(service.clone(), config, to_reseal, shutdown.clone()));
     say(&format!(
         "posthaste listens on {}://{address}",
         config.server.scheme()
@@ -300,6 +295,31 @@ fn serve_limits(config: &Config) -> api::ServeLimits {
 }
 
 /// The API, with the documentation's pages beside it.
+fn upkeep(
+    service: Service,
+    config: &Config,
+    to_reseal: Gauge,
+    shutdown: CancellationToken,
+) -> impl Future<Output = ()> + use<> {
+    let kept = crate::upkeep::Kept {
+        audit: config.retention.audit.0,
+        requests: config.retention.requests.0,
+    };
+    crate::upkeep::run(service, kept, to_reseal, shutdown)
+}
+
+/// Shows how many secrets are still to be sealed anew.
+fn to_reseal(metrics: &Mutex<Registry>) -> Gauge {
+    let gauge = Gauge::default();
+    let help = "Secrets and headers that an earlier master key has sealed";
+    metrics.lock().expect("no panic while it is held").register(
+        "posthaste_secrets_to_reseal",
+        help,
+        gauge.clone(),
+    );
+    gauge
+}
+
 fn router(engine: Engine, service: Service, metrics: Arc<Mutex<Registry>>) -> axum::Router {
     let pages = |description: &str| web::docs(description, api::not_found);
     let metrics = Arc::new(move || render(&engine, &metrics));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use prometheus_client::metrics::gauge::Gauge;
 use service::Service;
 use tokio_util::sync::CancellationToken;
 
@@ -18,8 +19,13 @@ pub(crate) struct Kept {
 }
 
 /// Runs until `shutdown`, and once more then.
-pub(crate) async fn run(service: Service, kept: Kept, shutdown: CancellationToken) {
-    reseal(&service, &shutdown).await;
+pub(crate) async fn run(
+    service: Service,
+    kept: Kept,
+    to_reseal: Gauge,
+    shutdown: CancellationToken,
+) {
+    reseal(&service, &to_reseal, &shutdown).await;
     loop {
         let stopping = tokio::select! {
             biased;
@@ -55,12 +61,19 @@ where
 }
 
 /// Seals anew what an earlier master key has sealed. What is left at a stop, the next start does.
-async fn reseal(service: &Service, shutdown: &CancellationToken) {
+async fn reseal(service: &Service, to_reseal: &Gauge, shutdown: &CancellationToken) {
     let mut progress = service.begin_resealing();
+    let mut all = 0;
+    if progress.is_some() {
+        // It is only shown: what is sealed anew is found again, batch by batch.
+        all = service.count_to_reseal().await.unwrap_or_default();
+    }
     while let Some(resealing) = &mut progress {
         if shutdown.is_cancelled() {
             return;
         }
+        let left = all.saturating_sub(resealing.resealed);
+        to_reseal.set(i64::try_from(left).unwrap_or(i64::MAX));
         match service.reseal(resealing).await {
             Ok(true) => {
                 let (count, failed) = (resealing.resealed, resealing.failed);

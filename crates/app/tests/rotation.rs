@@ -94,6 +94,11 @@ async fn every_signature_is_right_while_the_master_key_changes_and_afterwards() 
         server.stderr().contains("Earlier master keys seal nothing")
     })
     .await;
+    let metrics = server.api.get("/metrics").await.text();
+    assert!(
+        metrics.contains("\nposthaste_secrets_to_reseal 0\n"),
+        "{metrics}"
+    );
     server.terminate(PATIENCE).await;
 
     // Without the earlier key: nothing needs it any more.

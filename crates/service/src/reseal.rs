@@ -26,6 +26,39 @@ impl Service {
         has_earlier.then(Resealing::default)
     }
 
+    /// Counts what an earlier master key has sealed: secrets and headers of endpoints, and secrets
+    /// and URLs of sources.
+    pub async fn count_to_reseal(&self) -> Result<u64, Error> {
+        const ROWS: u16 = 250;
+        let vault = &self.0.world.vault;
+        let mut count = 0;
+        let mut add = |sealed: &Sealed| count += u64::from(vault.needs_resealing(&sealed.0));
+        let mut after = EndpointKey::default();
+        loop {
+            let found = self.store().endpoints_sealed(after, ROWS).await?;
+            let Some(last) = found.last() else { break };
+            after = last.key;
+            for endpoint in &found {
+                endpoint
+                    .secrets
+                    .iter()
+                    .for_each(|secret| add(&secret.sealed));
+                endpoint.headers.iter().for_each(&mut add);
+            }
+        }
+        let mut after = SourceKey::default();
+        loop {
+            let found = self.store().sources_sealed(after, ROWS).await?;
+            let Some(last) = found.last() else { break };
+            after = last.key;
+            for source in &found {
+                add(&source.token.sealed);
+                source.secrets.iter().for_each(|secret| add(&secret.sealed));
+            }
+        }
+        Ok(count)
+    }
+
     /// Seals a batch anew, in one transaction; says whether that was all.
     ///
     /// Deliveries go on: their signing keys are the same, however they are sealed.
