@@ -57,7 +57,7 @@ struct AuditOut {
     #[serde(skip_serializing_if = "Option::is_none")]
     application: Option<String>,
     /// Its application was deleted, and what it said about values with it
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     erased: bool,
     /// SHA-256 of all its fields before
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -50,7 +50,7 @@ struct ProviderOut {
     secret: String,
     /// How to set it up at the provider
     setup: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     notes: String,
     /// What signatures are made with
     algorithm: String,

@@ -118,16 +118,16 @@ pub(crate) struct RequestOut {
     #[serde(skip_serializing_if = "Option::is_none")]
     duplicate_of: Option<String>,
     /// It repeats a request that had another body
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     body_differs: bool,
     /// It was taken in although nothing proves that it is the provider's
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     unverified: bool,
     /// Its signature and body came before, under another id
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     replay_suspected: bool,
     /// It was put in again by hand
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     replayed: bool,
     method: String,
     /// `***` stands for the token
@@ -142,7 +142,7 @@ pub(crate) struct RequestOut {
     /// How many bytes the body had
     body_bytes: u64,
     /// Only the beginning of the body was kept
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     body_truncated: bool,
     /// The body, if it is text; `…/raw` has the bytes
     #[serde(skip_serializing_if = "Option::is_none")]
