@@ -6,7 +6,7 @@
 //!
 //! What an entry says about values lies beside the chain, which holds a salted digest of it:
 //! erasing an application takes the values away, and the chain verifies as before
-//! (docs/decisions/0008).
+//! (docs/decisions/0009).
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
