@@ -476,9 +476,9 @@ impl LiveSource {
         let split = split.filter(|items| !items.is_empty() && items.len() <= most);
         let Some(items) = split else {
             let (body, content_type) = (incoming.body.clone(), incoming.content_type());
-            return vec![self.item(incoming, judged, body, content_type, &judged.verified)];
+            return vec![self.item(incoming, judged, body, content_type, &judged.verified, 0)];
         };
-        let items = items.into_iter().map(|item| {
+        let items = items.into_iter().enumerate().map(|(nth, item)| {
             let body = Bytes::copy_from_slice(item.get().as_bytes());
             let own = Incoming {
                 body: body.clone(),
@@ -486,7 +486,7 @@ impl LiveSource {
             };
             let (url, headers) = (self.url_of(&own), own.pairs());
             let read = self.plan.scheme.read(&own.as_request(&url, &headers));
-            self.item(&own, judged, body, None, &read)
+            self.item(&own, judged, body, None, &read, nth)
         });
         items.collect()
     }
@@ -508,7 +508,8 @@ impl LiveSource {
         } else {
             incoming.content_type()
         };
-        let mut item = self.item(incoming, judged, event.bytes.clone(), content_type, &read);
+        let body = event.bytes.clone();
+        let mut item = self.item(incoming, judged, body, content_type, &read, 0);
         item.shown_id = Some(event.id.clone());
         item
     }
@@ -520,8 +521,9 @@ impl LiveSource {
         body: Bytes,
         content_type: Option<Box<str>>,
         read: &Verified,
+        nth: usize,
     ) -> Item {
-        let id = self.id_of(incoming, read);
+        let id = self.id_of(incoming, read, nth);
         let mark = id.as_ref().map(|id| Mark {
             // What nothing proves must not stand in the way of what is the provider's.
             id: hash(&[
@@ -541,7 +543,7 @@ impl LiveSource {
     }
 
     /// The id that a request is deduplicated by: one that the signature covers goes before others.
-    fn id_of(&self, incoming: &Incoming, read: &Verified) -> Option<Id> {
+    fn id_of(&self, incoming: &Incoming, read: &Verified, nth: usize) -> Option<Id> {
         let Some(rules) = &self.plan.keys else {
             let signed = read.ids.iter().find(|id| id.signed);
             return signed.or(read.ids.first()).cloned();
@@ -555,7 +557,11 @@ impl LiveSource {
             }),
             KeyRule::Places(places) => {
                 let texts = self.plan.scheme.texts_at(&request, places);
-                let texts: Vec<String> = texts.into_iter().collect::<Option<_>>()?;
+                let mut texts: Vec<String> = texts.into_iter().collect::<Option<_>>()?;
+                // What is outside of the body says which request it is, and not which item.
+                if nth > 0 && !places.iter().any(scheme::Location::is_in_body) {
+                    texts.push(nth.to_string());
+                }
                 Some(Id {
                     value: texts.join("\n"),
                     signed: places.iter().all(|place| self.plan.scheme.covers(place)),

@@ -241,6 +241,28 @@ async fn an_array_of_messages_is_stored_as_many_and_deduplicated_one_by_one() {
 }
 
 #[tokio::test]
+async fn items_that_share_the_id_of_their_request_are_all_taken_and_once() {
+    let api = TestApi::new().await;
+    api.acme().await;
+    let body = json!({
+        "name": "x", "provider": "sendgrid", "verify": "none",
+        "deduplication": {"keys": ["header:X-Id"]},
+    });
+    let path = path(&api.source(body).await);
+
+    for _ in 0..2 {
+        let both = r#"[{"n": 1}, {"n": 2}]"#;
+        api.deliver(&path, &[("X-Id", "a")], both).await.expect(200);
+    }
+
+    let messages = api.get("/api/v1/app/acme/msg").await.expect(200);
+    let messages = messages["data"].as_array().unwrap();
+    let numbers: Vec<_> = messages.iter().map(|one| &one["payload"]["n"]).collect();
+    assert_eq!(numbers, [2, 1]);
+    assert_eq!(api.requests("verdict=duplicate").await.len(), 1);
+}
+
+#[tokio::test]
 async fn an_array_of_too_many_items_is_one_message() {
     let limits = domain::Limits {
         inbound_messages: 2,

@@ -71,7 +71,7 @@ impl fmt::Display for Location {
 
 impl Location {
     /// Says whether the place is in the body, so that nothing is known of it before parsing.
-    pub(super) fn is_in_body(&self) -> bool {
+    pub fn is_in_body(&self) -> bool {
         matches!(self, Self::Json(_) | Self::Form(_))
     }
 
