@@ -463,9 +463,9 @@ impl LiveSource {
 
     fn items(&self, incoming: &Incoming, judged: &Judged, most: usize) -> Vec<Item> {
         if let Some(events) = judged.events.as_ref().filter(|events| events.len() <= most) {
-            let events = events.iter();
+            let events = events.iter().enumerate();
             return events
-                .map(|event| self.event_item(incoming, judged, event))
+                .map(|(nth, event)| self.event_item(incoming, judged, event, nth))
                 .collect();
         }
         let split = if self.plan.splits() {
@@ -475,25 +475,27 @@ impl LiveSource {
         };
         let split = split.filter(|items| !items.is_empty() && items.len() <= most);
         let Some(items) = split else {
-            let (body, content_type) = (incoming.body.clone(), incoming.content_type());
-            return vec![self.item(incoming, judged, body, content_type, &judged.verified, 0)];
+            let content_type = incoming.content_type();
+            return vec![self.item(incoming, judged, content_type, &judged.verified, 0)];
         };
         let items = items.into_iter().enumerate().map(|(nth, item)| {
-            let body = Bytes::copy_from_slice(item.get().as_bytes());
-            let own = Incoming {
-                body: body.clone(),
-                ..incoming.clone()
-            };
+            let own = incoming.part(Bytes::copy_from_slice(item.get().as_bytes()));
             let (url, headers) = (self.url_of(&own), own.pairs());
             let read = self.plan.scheme.read(&own.as_request(&url, &headers));
-            self.item(&own, judged, body, None, &read, nth)
+            self.item(&own, judged, None, &read, nth)
         });
         items.collect()
     }
 
     /// An event is what its id and its source name together; the same two come again only when it
     /// is sent again.
-    fn event_item(&self, incoming: &Incoming, judged: &Judged, event: &ReadEvent) -> Item {
+    fn event_item(
+        &self,
+        incoming: &Incoming,
+        judged: &Judged,
+        event: &ReadEvent,
+        nth: usize,
+    ) -> Item {
         let id = Id {
             value: format!("{}\n{}", event.source, event.id),
             signed: false,
@@ -508,8 +510,8 @@ impl LiveSource {
         } else {
             incoming.content_type()
         };
-        let body = event.bytes.clone();
-        let mut item = self.item(incoming, judged, body, content_type, &read, 0);
+        let own = incoming.part(event.bytes.clone());
+        let mut item = self.item(&own, judged, content_type, &read, nth);
         item.shown_id = Some(event.id.clone());
         item
     }
@@ -518,7 +520,6 @@ impl LiveSource {
         &self,
         incoming: &Incoming,
         judged: &Judged,
-        body: Bytes,
         content_type: Option<Box<str>>,
         read: &Verified,
         nth: usize,
@@ -530,11 +531,11 @@ impl LiveSource {
                 if judged.proven { b"id" } else { b"unverified" },
                 id.value.as_bytes(),
             ]),
-            body: half_hash(&body),
+            body: half_hash(&incoming.body),
         });
         Item {
             event_type: self.event_type(incoming, read),
-            body,
+            body: incoming.body.clone(),
             content_type,
             mark,
             unproven_id: id.as_ref().is_some_and(|id| !id.signed),
@@ -636,6 +637,14 @@ fn scheme_header(scheme: &scheme::Scheme) -> &str {
 }
 
 impl Incoming {
+    /// The same request, had it brought nothing but this part of its body.
+    fn part(&self, body: Bytes) -> Self {
+        Self {
+            body,
+            ..self.clone()
+        }
+    }
+
     /// Every value of a header.
     pub(crate) fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let named = self.headers.iter();

@@ -240,26 +240,37 @@ async fn an_array_of_messages_is_stored_as_many_and_deduplicated_one_by_one() {
     assert_eq!(made, [1, 2]);
 }
 
-#[tokio::test]
-async fn items_that_share_the_id_of_their_request_are_all_taken_and_once() {
+/// Sends an array twice, to a source that deduplicates by `key`, and counts the messages.
+async fn messages_of_an_array(provider: &str, content_type: &str, key: &str) -> usize {
     let api = TestApi::new().await;
     api.acme().await;
     let body = json!({
-        "name": "x", "provider": "sendgrid", "verify": "none",
-        "deduplication": {"keys": ["header:X-Id"]},
+        "name": "x", "provider": provider, "verify": "none", "deduplication": {"keys": [key]},
     });
     let path = path(&api.source(body).await);
+    let item = |id| json!({"specversion": "1.0", "id": id, "source": "/s", "type": "t"});
+    let both = json!([item("1"), item("2")]).to_string();
 
     for _ in 0..2 {
-        let both = r#"[{"n": 1}, {"n": 2}]"#;
-        api.deliver(&path, &[("X-Id", "a")], both).await.expect(200);
+        let headers = [("content-type", content_type), ("x-id", "a")];
+        let answer = api.deliver(&path, &headers, both.clone()).await;
+        answer.expect(200);
     }
 
-    let messages = api.get("/api/v1/app/acme/msg").await.expect(200);
-    let messages = messages["data"].as_array().unwrap();
-    let numbers: Vec<_> = messages.iter().map(|one| &one["payload"]["n"]).collect();
-    assert_eq!(numbers, [2, 1]);
     assert_eq!(api.requests("verdict=duplicate").await.len(), 1);
+    let messages = api.get("/api/v1/app/acme/msg").await.expect(200);
+    messages["data"].as_array().unwrap().len()
+}
+
+#[tokio::test]
+async fn items_of_one_request_are_all_taken_whatever_they_are_deduplicated_by() {
+    let events = "application/cloudevents-batch+json";
+    for key in ["header:X-Id", "body", "json:id"] {
+        let array = messages_of_an_array("sendgrid", "application/json", key).await;
+        assert_eq!(array, 2, "by {key}");
+        let batch = messages_of_an_array("cloudevents", events, key).await;
+        assert_eq!(batch, 2, "events by {key}");
+    }
 }
 
 #[tokio::test]
