@@ -63,7 +63,8 @@ async fn server() -> (TestServer, Value) {
 }
 
 fn source() -> Value {
-    json!({"name": "Repository", "provider": "github", "secrets": ["a secret of thirty-two bytes, say"]})
+    let secret = "a secret of thirty-two bytes, say";
+    json!({"name": "Repository", "provider": "github", "secrets": [secret]})
 }
 
 /// Jobs that have not ended, as they are paused.
