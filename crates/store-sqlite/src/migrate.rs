@@ -57,6 +57,10 @@ const MIGRATIONS: &[Migration] = &[
         version: 11,
         sql: include_str!("../migrations/0011_inbound.sql"),
     },
+    Migration {
+        version: 12,
+        sql: include_str!("../migrations/0012_event_type_group.sql"),
+    },
 ];
 
 /// Applies what is missing, each migration in its own transaction.
