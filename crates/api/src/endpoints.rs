@@ -95,6 +95,16 @@ struct EndpointIn {
     max_concurrency: Option<Option<u16>>,
     /// Send `svix-id`, `svix-timestamp` and `svix-signature` beside the `webhook-` headers
     svix_headers: Option<bool>,
+    /// What it gets of what a source received: `message`, signed by us, with the provider's headers
+    /// under `posthaste-from-` (the default), or `request`, as it came
+    #[serde(default, deserialize_with = "double_option")]
+    #[schemars(with = "Option<DeliverAsWire>")]
+    deliver_as: Option<Option<String>>,
+    /// The only headers of received requests that it gets, each a name or a beginning and `*`;
+    /// null is all that may be passed on
+    #[serde(default, deserialize_with = "double_option")]
+    #[schemars(with = "Option<Vec<String>>")]
+    forward_headers: Option<Option<Vec<String>>>,
     #[serde(default)]
     metadata: BTreeMap<String, String>,
     /// The signing secret, `whsec_` and base64 of 24 to 64 bytes, or an Ed25519 private key,
@@ -147,6 +157,16 @@ struct EndpointUpdate {
     max_concurrency: Option<Option<u16>>,
     /// Send `svix-id`, `svix-timestamp` and `svix-signature` beside the `webhook-` headers
     svix_headers: Option<bool>,
+    /// What it gets of what a source received: `message`, signed by us, with the provider's headers
+    /// under `posthaste-from-` (the default), or `request`, as it came
+    #[serde(default, deserialize_with = "double_option")]
+    #[schemars(with = "Option<DeliverAsWire>")]
+    deliver_as: Option<Option<String>>,
+    /// The only headers of received requests that it gets, each a name or a beginning and `*`;
+    /// null is all that may be passed on
+    #[serde(default, deserialize_with = "double_option")]
+    #[schemars(with = "Option<Vec<String>>")]
+    forward_headers: Option<Option<Vec<String>>>,
     #[serde(default)]
     metadata: BTreeMap<String, String>,
 }
@@ -193,6 +213,16 @@ struct EndpointPatchIn {
     max_concurrency: Option<Option<u16>>,
     /// Send `svix-id`, `svix-timestamp` and `svix-signature` beside the `webhook-` headers
     svix_headers: Option<bool>,
+    /// What it gets of what a source received: `message`, signed by us, with the provider's headers
+    /// under `posthaste-from-` (the default), or `request`, as it came
+    #[serde(default, deserialize_with = "double_option")]
+    #[schemars(with = "Option<DeliverAsWire>")]
+    deliver_as: Option<Option<String>>,
+    /// The only headers of received requests that it gets, each a name or a beginning and `*`;
+    /// null is all that may be passed on
+    #[serde(default, deserialize_with = "double_option")]
+    #[schemars(with = "Option<Vec<String>>")]
+    forward_headers: Option<Option<Vec<String>>>,
     metadata: Option<BTreeMap<String, String>>,
 }
 
@@ -248,8 +278,31 @@ pub(crate) struct EndpointCommon {
     /// It gets `svix-` headers beside the `webhook-` ones
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     svix_headers: bool,
+    /// It gets what sources received as it came
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deliver_as: Option<DeliverAsWire>,
+    /// The only headers of received requests that it gets
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forward_headers: Option<Vec<String>>,
     created_at: String,
     updated_at: String,
+}
+
+/// In which form an endpoint gets what a source received
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum DeliverAsWire {
+    Message,
+    Request,
+}
+
+impl From<domain::DeliverAs> for DeliverAsWire {
+    fn from(form: domain::DeliverAs) -> Self {
+        match form {
+            domain::DeliverAs::Message => Self::Message,
+            domain::DeliverAs::Request => Self::Request,
+        }
+    }
 }
 
 impl From<EndpointIn> for EndpointInput {
@@ -267,6 +320,8 @@ impl From<EndpointIn> for EndpointInput {
                 timeout_seconds: body.timeout_seconds,
                 max_concurrency: body.max_concurrency,
                 svix_headers: body.svix_headers,
+                deliver_as: body.deliver_as,
+                forward_headers: body.forward_headers,
             },
             metadata: body.metadata,
             secret: SecretInput {
@@ -293,6 +348,8 @@ impl From<EndpointUpdate> for EndpointInput {
                 timeout_seconds: body.timeout_seconds,
                 max_concurrency: body.max_concurrency,
                 svix_headers: body.svix_headers,
+                deliver_as: body.deliver_as,
+                forward_headers: body.forward_headers,
             },
             metadata: body.metadata,
             ..Self::default()
@@ -315,6 +372,8 @@ impl From<EndpointPatchIn> for EndpointPatch {
                 timeout_seconds: body.timeout_seconds,
                 max_concurrency: body.max_concurrency,
                 svix_headers: body.svix_headers,
+                deliver_as: body.deliver_as,
+                forward_headers: body.forward_headers,
             },
             metadata: body.metadata,
         }
@@ -329,6 +388,7 @@ impl From<Endpoint> for EndpointCommon {
     fn from(endpoint: Endpoint) -> Self {
         let event_types = texts(endpoint.subscription.event_types);
         let schedule = endpoint.tuning.retry_schedule.as_ref();
+        let form = endpoint.tuning.deliver_as;
         let waits =
             schedule.map(|schedule| schedule.waits().iter().map(Duration::as_secs).collect());
         Self {
@@ -349,6 +409,11 @@ impl From<Endpoint> for EndpointCommon {
             timeout_seconds: endpoint.tuning.timeout.map(|timeout| timeout.as_secs()),
             max_concurrency: endpoint.tuning.concurrency,
             svix_headers: endpoint.tuning.svix_headers,
+            deliver_as: (form != domain::DeliverAs::default()).then(|| form.into()),
+            forward_headers: endpoint
+                .tuning
+                .forward_headers
+                .map(|filter| filter.names().map(str::to_owned).collect()),
             created_at: endpoint.created.to_string(),
             updated_at: endpoint.updated.to_string(),
         }

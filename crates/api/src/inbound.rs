@@ -9,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use bytes::Bytes;
+use domain::is_plain_suffix;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use service::{HandshakeAnswer, Incoming, LiveSource, Received, Refusal, Service, Taken};
@@ -31,17 +32,27 @@ const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 const DUPLICATE: HeaderName = HeaderName::from_static("posthaste-duplicate");
 
 pub(crate) fn routes() -> Router<Service> {
-    Router::new().route("/in/{token}", any(receive))
+    Router::new()
+        .route("/in/{token}", any(receive))
+        .route("/in/{token}/", any(receive))
+        .route("/in/{token}/{*suffix}", any(receive))
 }
 
 async fn receive(State(service): State<Service>, request: Request) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    let token = parts.uri.path().strip_prefix(PREFIX).unwrap_or_default();
-    let Some(source) = service.source_at(token).await? else {
+    let path = parts.uri.path().strip_prefix(PREFIX).unwrap_or_default();
+    let (token, suffix) = path.split_at(path.find('/').unwrap_or(path.len()));
+    // What leads out of the path, once somebody normalises it, leads nowhere here.
+    let source = if is_plain_suffix(suffix) {
+        service.source_at(token).await?
+    } else {
+        None
+    };
+    let Some(source) = source else {
         service.count_unknown_source();
         return Err(ApiError::of(Code::NotFound));
     };
-    let mut incoming = head(&service, &parts);
+    let mut incoming = head(&service, &parts, suffix);
     if let Err(refusal) = service.admit_request(&source, &incoming) {
         return Ok(refused(refusal));
     }
@@ -68,7 +79,7 @@ async fn answer(
 }
 
 /// Reads everything but the body.
-fn head(service: &Service, parts: &Parts) -> Incoming {
+fn head(service: &Service, parts: &Parts, suffix: &str) -> Incoming {
     let peer = parts.extensions.get::<Peer>();
     let peer = peer.map_or(NOBODY, |peer| peer.0);
     let forwarded = parts.headers.get_all("x-forwarded-for").iter();
@@ -80,6 +91,7 @@ fn head(service: &Service, parts: &Parts) -> Incoming {
     let headers = parts.headers.iter();
     Incoming {
         method: parts.method.as_str().to_owned(),
+        suffix: suffix.to_owned(),
         query: parts.uri.query().map(str::to_owned),
         headers: headers
             .map(|(name, value)| {
@@ -137,6 +149,7 @@ fn refused(refusal: Refusal) -> Response {
             Code::MalformedRequest,
             "Something in the request comes twice, or is too long.",
         ),
+        Refusal::Loop => ApiError::of(Code::LoopDetected),
         Refusal::Address => ApiError::of(Code::AddressNotAllowed),
         Refusal::Paused => ApiError::of(Code::SourcePaused),
         Refusal::Rate(_) => plain(

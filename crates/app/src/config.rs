@@ -151,6 +151,10 @@ pub(crate) struct Delivery {
     pub(crate) response_kept: Size,
     /// Bytes of an answer from a private address that are kept.
     pub(crate) response_kept_private: Size,
+    /// Headers of a received request that are passed on with its messages.
+    pub(crate) forwarded_headers: usize,
+    /// Bytes of their names and values.
+    pub(crate) forwarded_header_bytes: Size,
 }
 
 impl Default for Delivery {
@@ -178,6 +182,8 @@ impl Default for Delivery {
             response_read: Size(engine.response.read),
             response_kept: Size(engine.response.kept),
             response_kept_private: Size(engine.response.kept_private),
+            forwarded_headers: engine.forward.headers,
+            forwarded_header_bytes: Size(engine.forward.header_bytes),
         }
     }
 }
@@ -260,8 +266,6 @@ pub(crate) struct Egress {
     pub(crate) connect_timeout: Span,
     /// For looking up a name.
     pub(crate) dns_timeout: Span,
-    /// Name servers to ask, `address:port`, instead of the system's.
-    pub(crate) name_servers: List<SocketAddr>,
     /// The longest life of a connection.
     pub(crate) connection_max_age: Span,
     /// A PEM file of certificates to trust besides the platform's.
@@ -283,7 +287,6 @@ impl Default for Egress {
             nat64: false,
             connect_timeout: Span::seconds(10),
             dns_timeout: Span::seconds(5),
-            name_servers: List(Vec::new()),
             connection_max_age: Span::seconds(300),
             extra_ca: None,
             bind: List(Vec::new()),
@@ -596,6 +599,10 @@ impl Config {
                 read: delivery.response_read.0,
                 kept: delivery.response_kept.0,
                 kept_private: delivery.response_kept_private.0,
+            },
+            forward: engine::ForwardLimits {
+                headers: delivery.forwarded_headers,
+                header_bytes: delivery.forwarded_header_bytes.0,
             },
             retry: RetryPolicy {
                 schedule: self.schedule().map_err(anyhow::Error::msg)?,

@@ -10,6 +10,7 @@ mod attempt;
 mod delivery;
 mod event_type_filter;
 mod forwarded;
+mod forwarding;
 mod ids;
 mod json;
 mod keys;
@@ -31,6 +32,9 @@ pub use event_type_filter::{
     EventTypeFilter, EventTypePattern, InvalidEventTypeFilter, PatternSegment,
 };
 pub use forwarded::TrustedProxies;
+pub use forwarding::{
+    DeliverAs, HOPS_MAX, HeaderFilter, InvalidHeaderFilter, is_plain_suffix, may_pass_on,
+};
 pub use ids::{
     ApiKeyId, ApplicationId, AttemptId, EndpointId, IdSequence, InboundId, InvalidId, JobId,
     MessageId, OrganizationId, SourceId,

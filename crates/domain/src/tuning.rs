@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::RetrySchedule;
+use crate::{DeliverAs, HeaderFilter, RetrySchedule};
 
 /// What an endpoint sets for itself; `None` leaves a matter to the server's settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,4 +15,8 @@ pub struct Tuning {
     pub concurrency: Option<u16>,
     /// Send `svix-id`, `svix-timestamp` and `svix-signature` beside the standard headers.
     pub svix_headers: bool,
+    /// In which form it gets what a source received.
+    pub deliver_as: DeliverAs,
+    /// The only headers of received requests that it gets.
+    pub forward_headers: Option<HeaderFilter>,
 }

@@ -6,6 +6,7 @@ use domain::RetryPolicy;
 use env::ResponseLimits;
 use store::ApplicationRef;
 
+use crate::forward::ForwardLimits;
 use crate::in_hand::Suspects;
 
 /// How the engine behaves; each field is a setting of the same name.
@@ -27,6 +28,8 @@ pub struct EngineConfig {
     pub attempt_deadline: Duration,
     /// How much of an answer is read and kept.
     pub response: ResponseLimits,
+    /// How much of a received request's headers is passed on.
+    pub forward: ForwardLimits,
     /// When attempts follow each other.
     pub retry: RetryPolicy,
     /// Consecutive failures that open the breaker …
@@ -86,6 +89,7 @@ impl Default for EngineConfig {
             slow_start: Duration::from_secs(5),
             attempt_deadline: Duration::from_secs(20),
             response: ResponseLimits::default(),
+            forward: ForwardLimits::default(),
             retry: RetryPolicy::default(),
             breaker_failures: 20,
             breaker_after: Duration::from_secs(10),

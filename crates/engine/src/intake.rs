@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use domain::{MessageId, MessageKey, Timestamp};
-use store::{NewMessage, Payload, Publish, PublishOutcome, PublishedMessage, Receipt, Waits};
+use store::{
+    NewMessage, Origin, Payload, Publish, PublishOutcome, PublishedMessage, Receipt, Waits,
+};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::destination::{Destination, Routes};
@@ -53,6 +55,8 @@ impl Drop for WaitingBytes {
 pub(crate) struct Prepared {
     id: MessageId,
     payload: Payload,
+    /// The request that brought it.
+    origin: Option<Arc<Origin>>,
     due: Timestamp,
     delayed: bool,
     ordered: bool,
@@ -252,6 +256,10 @@ fn prepare(shared: &Shared, request: &PublishRequest, routes: &Routes) -> (Publi
     let schedule_now = shared.schedule_now();
     let mut prepared = Vec::with_capacity(request.messages.len());
     let mut messages = Vec::with_capacity(request.messages.len());
+    let origin = request
+        .reception
+        .as_ref()
+        .map(|one| Arc::new(Origin::of(&one.request, !one.shares_body)));
     for draft in &request.messages {
         let destinations = match request.endpoint {
             None => routes.matching(&draft.event_type, &draft.channels),
@@ -262,6 +270,7 @@ fn prepare(shared: &Shared, request: &PublishRequest, routes: &Routes) -> (Publi
             ordered: draft.ordering_key.is_some(),
             id: message.id,
             payload: message.payload.clone(),
+            origin: origin.clone(),
             due: message.due,
             delayed: message.deliver_at.is_some(),
             destinations,
@@ -399,9 +408,13 @@ fn committed(
     in_line: &mut HashMap<MessageKey, Waits>,
     messages: &mut Vec<CommittedMessage>,
 ) {
+    let new = stored.iter().filter(|stored| !stored.duplicate).count();
     for (mut message, stored) in prepared.into_iter().zip(stored) {
         if stored.duplicate {
             continue;
+        }
+        if new > 1 {
+            message.origin = message.origin.map(|origin| Arc::new(origin.of_many()));
         }
         shared.metrics.accepted.inc();
         let waits = if message.ordered {
@@ -420,7 +433,10 @@ fn committed(
         let now = !message.delayed;
         messages.push(CommittedMessage {
             envelope: (now && !waits)
-                .then(|| shared.budget.admit(message.id, &message.payload))
+                .then(|| {
+                    let origin = message.origin.as_ref();
+                    shared.budget.admit(message.id, &message.payload, origin)
+                })
                 .flatten(),
             id: message.id,
             due: message.due,

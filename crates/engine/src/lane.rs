@@ -346,7 +346,7 @@ impl Lane {
                 continue;
             }
             self.push(Job {
-                envelope: budget.wrap(due.message, &due.payload),
+                envelope: budget.wrap(due.message, &due.payload, due.origin.as_ref()),
                 first_due: due.first_due,
                 attempts: due.attempts,
                 scheduled_attempts: due.scheduled_attempts,

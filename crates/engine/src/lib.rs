@@ -21,6 +21,7 @@ mod dispatch;
 mod expunge;
 mod failing;
 mod fan_out;
+mod forward;
 mod give_up;
 mod gone;
 mod in_hand;
@@ -59,6 +60,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use config::EngineConfig;
+pub use forward::ForwardLimits;
 pub use in_hand::{InHand, Suspects};
 pub use listeners::Listener;
 pub use publish::{MessageDraft, PublishAnswer, PublishError, PublishRequest, Published};

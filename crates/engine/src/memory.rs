@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use domain::MessageId;
-use store::Payload;
+use store::{Origin, Payload};
 
 /// Counts the payload bytes that lanes and attempts hold, against a maximum.
 ///
@@ -47,18 +47,26 @@ impl Budget {
         self: &Arc<Self>,
         id: MessageId,
         payload: &Payload,
+        origin: Option<&Arc<Origin>>,
     ) -> Option<Arc<Envelope>> {
-        (self.used() < self.max).then(|| self.wrap(id, payload))
+        (self.used() < self.max).then(|| self.wrap(id, payload, origin))
     }
 
     /// Wraps a message whatever the budget says: the caller has asked `allows` before.
-    pub(crate) fn wrap(self: &Arc<Self>, id: MessageId, payload: &Payload) -> Arc<Envelope> {
-        let cost = payload.bytes.len() + OVERHEAD;
+    pub(crate) fn wrap(
+        self: &Arc<Self>,
+        id: MessageId,
+        payload: &Payload,
+        origin: Option<&Arc<Origin>>,
+    ) -> Arc<Envelope> {
+        let of_origin = origin.map_or(0, |origin| origin.cost());
+        let cost = payload.bytes.len() + of_origin + OVERHEAD;
         self.used.fetch_add(cost, Ordering::Relaxed);
         Arc::new(Envelope {
             id,
             body: payload.bytes.clone(),
             content_type: payload.content_type.clone(),
+            origin: origin.cloned(),
             cost,
             budget: Arc::clone(self),
         })
@@ -71,6 +79,8 @@ pub(crate) struct Envelope {
     pub(crate) id: MessageId,
     pub(crate) body: Bytes,
     pub(crate) content_type: Option<Box<str>>,
+    /// The request that brought it.
+    pub(crate) origin: Option<Arc<Origin>>,
     cost: usize,
     budget: Arc<Budget>,
 }
@@ -104,7 +114,7 @@ mod tests {
         let budget = Budget::new(10_000);
 
         let first = budget
-            .admit(MessageId::from_bits(1), &payload(1_000))
+            .admit(MessageId::from_bits(1), &payload(1_000), None)
             .expect("room");
         let second = Arc::clone(&first);
         let used = budget.used();
@@ -120,14 +130,15 @@ mod tests {
     fn a_full_budget_admits_nothing_and_half_of_it_is_kept_for_lanes_that_hold_little() {
         let budget = Budget::new(10_000);
         let held = budget
-            .admit(MessageId::from_bits(1), &payload(5_000))
+            .admit(MessageId::from_bits(1), &payload(5_000), None)
             .expect("room");
 
         assert!(!budget.allows(true), "a full lane stops at half");
         assert!(budget.allows(false));
-        let rest = budget.admit(MessageId::from_bits(2), &payload(5_000));
-        assert!(budget.admit(MessageId::from_bits(3), &payload(1)).is_none());
+        let rest = budget.admit(MessageId::from_bits(2), &payload(5_000), None);
+        let one = |budget: &Arc<Budget>| budget.admit(MessageId::from_bits(3), &payload(1), None);
+        assert!(one(&budget).is_none());
         drop((held, rest));
-        assert!(budget.admit(MessageId::from_bits(3), &payload(1)).is_some());
+        assert!(one(&budget).is_some());
     }
 }

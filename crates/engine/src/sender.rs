@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::{AttemptStatus, ErrorClass, FailReason, Next, Outcome, Phases, Timestamp, Trigger};
+use domain::{
+    AttemptStatus, DeliverAs, ErrorClass, FailReason, Next, Outcome, Phases, Timestamp, Trigger,
+};
 use env::{Connection, EgressError, OutboundRequest, OutboundResponse};
 use futures_util::FutureExt as _;
-use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use store::{AfterAttempt, AttemptRecord};
 use tokio::time::Instant;
 
 use crate::destination::Destination;
+use crate::forward;
 use crate::lane::Job;
 use crate::lanes::{Ended, Start};
 use crate::metrics::OutcomeLabel;
@@ -171,41 +173,81 @@ fn request(
 ) -> Result<OutboundRequest, String> {
     let signer = destination.signer.as_ref().map_err(Clone::clone)?;
     let envelope = &job.envelope;
+    let origin = envelope.origin.as_deref();
+    let tuning = &destination.tuning;
+    let passed_on = origin.filter(|_| tuning.deliver_as == DeliverAs::Request);
+    let body = passed_on
+        .and_then(|origin| origin.body.as_ref())
+        .unwrap_or(&envelope.body);
     let id = envelope.id.to_string();
-    let signature = signer.sign(&id, at, &envelope.body);
-    let value = |text: String| HeaderValue::try_from(text).map_err(|error| error.to_string());
-    let mut headers = HeaderMap::with_capacity(9 + destination.headers.len());
-    headers.insert(
-        CONTENT_TYPE,
-        match &envelope.content_type {
-            None => JSON,
-            Some(name) => value(name.to_string())?,
-        },
-    );
-    headers.insert(USER_AGENT, value(shared.config.user_agent.clone())?);
+    let signed = Signed {
+        signature: value(signer.sign(&id, at, body))?,
+        id: value(id)?,
+        timestamp: HeaderValue::from(at.as_unix_seconds()),
+    };
+    let content_type = match &envelope.content_type {
+        None => JSON,
+        Some(name) => value(name.to_string())?,
+    };
+    let (limits, agent) = (shared.config.forward, &shared.config.user_agent);
+    let filter = tuning.forward_headers.as_ref();
+    let mut headers = match passed_on {
+        None => HeaderMap::with_capacity(9 + destination.headers.len()),
+        Some(origin) => forward::as_it_came(origin, filter, limits),
+    };
+    forward::fill_in(&mut headers, &content_type, agent);
     // The endpoint's own headers may replace those above, never those below.
     for (name, given) in &destination.headers {
         headers.insert(name, given.clone());
     }
-    headers.insert(WEBHOOK_ID, value(id)?);
-    headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(at.as_unix_seconds()));
-    headers.insert(WEBHOOK_SIGNATURE, value(signature)?);
-    headers.insert(WEBHOOK_HOPS, HeaderValue::from_static("1"));
-    if destination.tuning.svix_headers {
-        for (old, name) in SVIX
-            .into_iter()
-            .zip([WEBHOOK_ID, WEBHOOK_TIMESTAMP, WEBHOOK_SIGNATURE])
-        {
-            let same = headers[name].clone();
-            headers.insert(old, same);
+    headers.insert(WEBHOOK_HOPS, HeaderValue::from(forward::hops(origin)));
+    if let Some(origin) = origin {
+        headers.insert(forward::REQUEST, value(origin.request.to_string())?);
+        if passed_on.is_none() {
+            forward::add_beside(&mut headers, origin, filter, limits);
         }
     }
+    signed.put(&mut headers, passed_on.is_some(), tuning.svix_headers);
+    let target = match passed_on {
+        None => Arc::clone(&destination.target),
+        Some(origin) => forward::target(&destination.target, origin)?,
+    };
     Ok(OutboundRequest {
-        method: Method::POST,
-        target: Arc::clone(&destination.target),
+        method: passed_on.map_or(Method::POST, forward::method),
+        target,
         headers,
-        body: envelope.body.clone(),
+        body: body.clone(),
     })
+}
+
+fn value(text: String) -> Result<HeaderValue, String> {
+    HeaderValue::try_from(text).map_err(|error| error.to_string())
+}
+
+/// What a receiver verifies an attempt by.
+struct Signed {
+    id: HeaderValue,
+    timestamp: HeaderValue,
+    signature: HeaderValue,
+}
+
+impl Signed {
+    fn put(self, headers: &mut HeaderMap, beside_another: bool, also_svix: bool) {
+        let values = [self.id, self.timestamp, self.signature];
+        let names = if beside_another {
+            [forward::ID, forward::TIMESTAMP, forward::SIGNATURE]
+        } else {
+            [WEBHOOK_ID, WEBHOOK_TIMESTAMP, WEBHOOK_SIGNATURE]
+        };
+        if also_svix && !beside_another {
+            for (name, value) in SVIX.into_iter().zip(values.clone()) {
+                headers.insert(name, value);
+            }
+        }
+        for (name, value) in names.into_iter().zip(values) {
+            headers.insert(name, value);
+        }
+    }
 }
 
 /// An attempt that was made.

@@ -105,6 +105,7 @@ impl Service {
     ) -> Result<Endpoint, Error> {
         self.check_flags(caller, input.event_types.as_deref(), None)
             .await?;
+        input.tuning.check_portal(caller)?;
         let new = self.new_endpoint(application, input, idempotency)?;
         let endpoint = self
             .store_as(caller)
@@ -221,6 +222,7 @@ impl Service {
     ) -> Result<Endpoint, Error> {
         let types = patch.event_types.as_ref().and_then(Option::as_deref);
         self.check_flags(caller, types, Some(existing)).await?;
+        patch.tuning.check_portal(caller)?;
         let mut fields = Fields::default();
         let mut checked = self.endpoint_change(&mut fields, patch);
         fields.check()?;

@@ -76,7 +76,7 @@ pub(crate) fn keep(source: &LiveSource, incoming: &Incoming) -> Kept {
         Some(query) => format!("?{query}"),
     };
     Kept {
-        path: format!("/in/{HIDDEN}{query}"),
+        path: format!("/in/{HIDDEN}{}{query}", incoming.suffix),
         headers,
         credentials: (!credentials.is_empty()).then_some(credentials),
     }
@@ -101,13 +101,23 @@ pub(crate) fn read(lines: &[u8]) -> Vec<(String, Bytes)> {
     };
     lines.filter_map(pair).collect()
 }
-/// Puts a head together again: the headers, and the query.
-pub(crate) fn restore(
-    headers: &[u8],
-    path: &str,
-    credentials: Option<&[u8]>,
-) -> (Vec<(String, Bytes)>, Option<String>) {
-    let mut query = path.split_once('?').map(|(_, query)| query.to_owned());
+
+/// A head, put together again.
+pub(crate) struct Restored {
+    pub(crate) headers: Vec<(String, Bytes)>,
+    pub(crate) suffix: String,
+    pub(crate) query: Option<String>,
+}
+
+/// Puts a head together again.
+pub(crate) fn restore(headers: &[u8], path: &str, credentials: Option<&[u8]>) -> Restored {
+    let (path, query) = match path.split_once('?') {
+        None => (path, None),
+        Some((path, query)) => (path, Some(query)),
+    };
+    let mut query = query.map(str::to_owned);
+    let suffix = path.strip_prefix("/in/").unwrap_or_default();
+    let suffix = suffix.strip_prefix(HIDDEN).unwrap_or_default();
     let mut headers = read(headers);
     let hidden = credentials.map(read).unwrap_or_default();
     let mut hidden = hidden.into_iter().peekable();
@@ -121,5 +131,9 @@ pub(crate) fn restore(
     if let Some((_, original)) = hidden.next_if(|(name, _)| name == QUERY) {
         query = Some(String::from_utf8_lossy(&original).into_owned());
     }
-    (headers, query)
+    Restored {
+        headers,
+        suffix: suffix.to_owned(),
+        query,
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
 use bytes::Bytes;
-use domain::{EventType, InboundId, MessageId, Timestamp};
+use domain::{EventType, HOPS_MAX, InboundId, MessageId, Timestamp};
 use engine::{MessageDraft, PublishError, PublishRequest};
 use serde_json::value::RawValue;
 use signature::scheme::{self, Fetched, Id, Needs, Verdict, Verified};
@@ -30,6 +30,8 @@ use crate::source_settings::{KeyRule, Piece, ReplayGuard, VerifyMode};
 pub struct Incoming {
     /// Its method, in capitals.
     pub method: String,
+    /// What follows the token in its path: nothing, or `/` and more.
+    pub suffix: String,
     /// Its query, without the question mark.
     pub query: Option<String>,
     /// Its headers in order; values as they came.
@@ -77,6 +79,8 @@ pub enum Refusal {
     Unverified,
     /// Something in it comes twice, or is longer than anything that is looked at.
     Malformed,
+    /// It is the effect of too many deliveries, one after the other.
+    Loop,
     /// Its address is not allowed.
     Address,
     /// The source takes nothing in for now.
@@ -107,6 +111,7 @@ impl Refusal {
         match self {
             Self::Unverified => "unverified",
             Self::Malformed => "malformed",
+            Self::Loop => "loop_detected",
             Self::Address => "address_not_allowed",
             Self::Paused => "paused",
             Self::Rate(_) => "rate",
@@ -157,6 +162,9 @@ impl Service {
         }
         if source.is_paused() {
             return Some(Refusal::Paused);
+        }
+        if head.hops() > HOPS_MAX {
+            return Some(Refusal::Loop);
         }
         if let Some(rate) = source.settings.requests_per_second {
             let mut bucket = source.activity.rate.lock().expect("no panic in it");
@@ -452,13 +460,16 @@ struct Item {
 impl LiveSource {
     /// The URL that a signature is made over: as the provider was told, with this request's query.
     pub(crate) fn url_of(&self, incoming: &Incoming) -> String {
-        match &incoming.query {
-            None => self.url.clone(),
-            Some(query) => {
-                let base = self.url.split('?').next().unwrap_or_default();
-                format!("{base}?{query}")
-            }
+        if incoming.suffix.is_empty() && incoming.query.is_none() {
+            return self.url.clone();
         }
+        let base = self.url.split('?').next().unwrap_or_default();
+        let mut url = format!("{base}{}", incoming.suffix);
+        if let Some(query) = &incoming.query {
+            url.push('?');
+            url.push_str(query);
+        }
+        url
     }
 
     fn items(&self, incoming: &Incoming, judged: &Judged, most: usize) -> Vec<Item> {
@@ -651,6 +662,14 @@ impl Incoming {
         named
             .filter(move |(found, _)| found.eq_ignore_ascii_case(name))
             .map(|(_, value)| &value[..])
+    }
+
+    /// How many deliveries it is the effect of, one after the other, as far as it says.
+    fn hops(&self) -> u64 {
+        let given = self.values("webhook-hops");
+        // What is not a number was not written by us, and says nothing.
+        let hops = given.filter_map(|value| std::str::from_utf8(value).ok()?.trim().parse().ok());
+        hops.max().unwrap_or(0)
     }
 
     pub(crate) fn pairs(&self) -> Vec<(&str, &[u8])> {

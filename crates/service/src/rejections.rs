@@ -351,6 +351,9 @@ fn explained(reason: &str) -> Option<&'static str> {
             "the request's address is not among `allowedIps`; behind a proxy, \
              `server.trusted_proxies` must name the proxy"
         }
+        "loop_detected" => {
+            "`webhook-hops` says that deliveries of ours lead back here, round after round"
+        }
         "paused" => "the source is paused",
         "rate" => "more requests came than `requestsPerSecond` allows",
         "too_large" => "the body is larger than `maxBodyBytes`, and was not read",

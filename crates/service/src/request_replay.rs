@@ -117,11 +117,12 @@ impl Service {
             }
         };
         let opened = opened.as_ref().map(|opened| opened.as_slice());
-        let (headers, query) = inbound_headers::restore(&row.headers, &row.path, opened);
+        let head = inbound_headers::restore(&row.headers, &row.path, opened);
         Ok(Incoming {
             method: row.method,
-            query,
-            headers,
+            suffix: head.suffix,
+            query: head.query,
+            headers: head.headers,
             peer: row.peer.parse().map_err(|_| Error::PayloadGone)?,
             body,
             at: row.id.at(),

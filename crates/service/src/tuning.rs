@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use domain::{Limits, RetrySchedule, Tuning};
+use domain::{DeliverAs, HeaderFilter, Limits, RetrySchedule, Tuning};
+use store::Scope;
 
+use crate::caller::Caller;
+use crate::error::Error;
 use crate::fields::Fields;
 
 /// An endpoint's own settings as a caller gives them: `None` leaves one as it is, `Some(None)`
@@ -18,6 +21,10 @@ pub struct TuningInput {
     pub max_concurrency: Option<Option<u16>>,
     /// Send the older names of the headers too.
     pub svix_headers: Option<bool>,
+    /// `message` or `request`: in which form it gets what a source received.
+    pub deliver_as: Option<Option<String>>,
+    /// The only headers of received requests that it gets.
+    pub forward_headers: Option<Option<Vec<String>>>,
 }
 
 /// The same, checked.
@@ -31,9 +38,27 @@ pub(crate) struct TuningPatch {
     timeout: Option<Option<Duration>>,
     concurrency: Option<Option<u16>>,
     svix_headers: Option<bool>,
+    deliver_as: Option<DeliverAs>,
+    forward_headers: Option<Option<HeaderFilter>>,
 }
 
 impl TuningInput {
+    /// Refuses what customers do not set for themselves: what a provider told the operator in
+    /// headers, and what it signed, is not theirs to ask for.
+    pub(crate) fn check_portal(&self, caller: Caller) -> Result<(), Error> {
+        let mut fields = Fields::default();
+        let given = [
+            ("deliverAs", self.deliver_as.is_some()),
+            ("forwardHeaders", self.forward_headers.is_some()),
+        ];
+        for (field, _) in given.into_iter().filter(|(_, given)| *given) {
+            if caller.scope == Scope::Portal {
+                fields.fault(&[field], "is not set from the portal; leave it out");
+            }
+        }
+        fields.check()
+    }
+
     /// Checks each of them against the limits.
     pub(crate) fn check(&self, fields: &mut Fields, limits: &Limits) -> TuningPatch {
         let seconds = u32::try_from(limits.endpoint_timeout.as_secs()).unwrap_or(u32::MAX);
@@ -54,7 +79,23 @@ impl TuningInput {
                 .map(|given| given.map(|given| Duration::from_secs(given.into()))),
             concurrency: self.max_concurrency,
             svix_headers: self.svix_headers,
+            deliver_as: self.check_form(fields),
+            forward_headers: self.forward_headers.as_ref().map(|given| {
+                let parsed = HeaderFilter::parse(given.as_deref()?);
+                fields.take(&["forwardHeaders"], parsed)
+            }),
         }
+    }
+
+    fn check_form(&self, fields: &mut Fields) -> Option<DeliverAs> {
+        let Some(slug) = self.deliver_as.as_ref()? else {
+            return Some(DeliverAs::default());
+        };
+        let form = DeliverAs::from_slug(slug);
+        if form.is_none() {
+            fields.fault(&["deliverAs"], "must be `message` or `request`");
+        }
+        form
     }
 }
 
@@ -92,9 +133,12 @@ impl TuningPatch {
             timeout,
             concurrency,
             svix_headers,
+            deliver_as,
+            forward_headers,
         } = self;
         let own = retry_schedule.is_some() || timeout.is_some() || concurrency.is_some();
-        if !own && svix_headers.is_none() {
+        let forwarding = deliver_as.is_some() || forward_headers.is_some();
+        if !own && !forwarding && svix_headers.is_none() {
             return None;
         }
         Some(Tuning {
@@ -102,6 +146,8 @@ impl TuningPatch {
             timeout: timeout.unwrap_or(current.timeout),
             concurrency: concurrency.unwrap_or(current.concurrency),
             svix_headers: svix_headers.unwrap_or(current.svix_headers),
+            deliver_as: deliver_as.unwrap_or(current.deliver_as),
+            forward_headers: forward_headers.unwrap_or_else(|| current.forward_headers.clone()),
         })
     }
 }

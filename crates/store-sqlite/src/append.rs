@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use domain::{EndpointKey, MessageId, MessageKey, OrderingKey, SourceKey};
+use domain::{EndpointKey, InboundKey, MessageId, MessageKey, OrderingKey, SourceKey};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use store::{
     Appended, Error, FAN_OUT_INLINE, InLine, NewMessage, OnEventId, Publish, PublishOutcome,
@@ -62,8 +62,8 @@ pub(crate) fn append(tx: &mut Tx<'_>, batch: &[Publish]) -> Result<Appended, Fau
 
 const INSERT_MESSAGE: &str = "
     INSERT INTO message (key, rest, application, event_type, event_id, channels, tags, at,
-                         deliver_at, expires, content_type, payload, ordering_key, fresh)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+                         deliver_at, expires, content_type, payload, ordering_key, fresh, request)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
 
 /// Refuses ids that cannot be stored, before anything is.
 fn check_ids(tx: &Tx<'_>, batch: &[Publish]) -> Result<(), Fault> {
@@ -147,7 +147,7 @@ impl Appender<'_> {
         };
         for (message, item) in publish.messages.iter().zip(&items) {
             if !item.duplicate {
-                self.insert(publish.application.0, message)?;
+                self.insert(publish.application.0, message, None)?;
             }
         }
         if let Some(idempotency) = &publish.idempotency {
@@ -176,7 +176,8 @@ impl Appender<'_> {
         let decision = reception::decide(self.connection, reception, messages, now)?;
         for (message, item) in publish.messages.iter().zip(&decision.messages) {
             if decision.stores(item) {
-                self.insert(publish.application.0, message)?;
+                let request = reception.request.id.key();
+                self.insert(publish.application.0, message, Some(request))?;
             }
         }
         let receipt = reception::store(self.connection, reception, decision, now)?;
@@ -247,7 +248,13 @@ impl Appender<'_> {
             .optional()
     }
 
-    fn insert(&mut self, application: i64, message: &NewMessage) -> rusqlite::Result<()> {
+    /// Stores a message, and the request that brought it if there is one.
+    fn insert(
+        &mut self,
+        application: i64,
+        message: &NewMessage,
+        request: Option<InboundKey>,
+    ) -> rusqlite::Result<()> {
         let key = message.id.key();
         let fresh = self.fresh(message);
         self.insert_message.execute(params![
@@ -265,6 +272,7 @@ impl Appender<'_> {
             &message.payload.bytes[..],
             message.ordering_key.as_ref().map(OrderingKey::as_str),
             fresh.as_deref(),
+            request.map(|key| key.0),
         ])?;
         self.memory.newest = self.memory.newest.max(key.0);
         self.will_expire(key, message);

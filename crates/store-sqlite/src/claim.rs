@@ -4,18 +4,22 @@
 //! Canceling all that is pending raises the endpoint's generation, which leaves those rows outside
 //! of every range that is read here.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use domain::{EndpointKey, Timestamp, Trigger};
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use store::{Claim, Claimed, DestinationDue, DueDelivery, Error, Payload};
+use store::{Claim, Claimed, DestinationDue, DueDelivery, Error, Origin, Payload};
 
 use crate::codec;
 use crate::fault::Fault;
 
 pub(crate) const CLAIM: &str = "
     SELECT d.message, m.rest, d.due, coalesce(d.first_due, d.due), d.attempts, d.scheduled,
-           d.back IS NOT NULL, m.content_type, m.payload, typeof(m.ordering_key) = 'text'
+           d.back IS NOT NULL, m.content_type, m.payload, typeof(m.ordering_key) = 'text',
+           r.key, r.rest, r.method, r.path, r.peer, r.headers, iif(r.messages = 1, r.body, NULL)
       FROM delivery d CROSS JOIN message m ON m.key = d.message
+      LEFT JOIN request r ON r.key = m.request
      WHERE d.endpoint = ?1 AND d.generation = ?2 AND d.state = 1 AND d.due <= ?3
        AND (d.due, d.message) > (?4, ?5)
      ORDER BY d.due, d.message";
@@ -75,7 +79,8 @@ pub(crate) fn claim(connection: &Connection, claim: &Claim, as_of: u64) -> Resul
             break;
         }
         let delivery = due_delivery(row)?;
-        bytes += delivery.payload.bytes.len();
+        let origin = delivery.origin.as_ref().map_or(0, |one| one.cost());
+        bytes += delivery.payload.bytes.len() + origin;
         claimed.deliveries.push(delivery);
     }
     claimed.next_due = connection
@@ -113,7 +118,23 @@ fn due_delivery(row: &Row<'_>) -> rusqlite::Result<DueDelivery> {
             bytes: Bytes::copy_from_slice(payload),
             content_type: codec::text(row, 7)?.map(Into::into),
         },
+        origin: origin(row)?,
     })
+}
+
+/// The request that brought the message; nothing where there was none, or it is erased.
+fn origin(row: &Row<'_>) -> rusqlite::Result<Option<Arc<Origin>>> {
+    let Some(key) = row.get(10)? else {
+        return Ok(None);
+    };
+    Ok(Some(Arc::new(Origin {
+        request: codec::inbound_id(key, row.get(11)?),
+        method: row.get(12)?,
+        path: row.get(13)?,
+        peer: row.get(14)?,
+        headers: Bytes::copy_from_slice(codec::blob(row, 15)?.unwrap_or_default()),
+        body: codec::blob(row, 16)?.map(Bytes::copy_from_slice),
+    })))
 }
 
 /// One seek per destination: the next endpoint that has pending rows, then its earliest one.

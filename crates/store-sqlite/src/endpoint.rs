@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use domain::{
-    ApplicationKey, DisabledReason, EndpointKey, MessageKey, OrganizationKey, RetrySchedule,
-    Subscription, TargetUrl, Timestamp, Tuning, Uid, UrlKey,
+    ApplicationKey, DeliverAs, DisabledReason, EndpointKey, HeaderFilter, MessageKey,
+    OrganizationKey, RetrySchedule, Subscription, TargetUrl, Timestamp, Tuning, Uid, UrlKey,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use store::{
@@ -28,7 +28,7 @@ const SELECT: &str = "
            e.paused, e.event_types, e.channels, e.throttle_rate, e.metadata, e.headers,
            e.canceled_through, e.version, e.created, e.updated, coalesce(e.deleted, a.deleted),
            a.throttle_rate, e.retry_schedule, e.timeout, e.concurrency, e.svix_headers,
-           e.disabled_at, e.failing_since
+           e.disabled_at, e.failing_since, e.deliver_as, e.forward_headers
       FROM endpoint e JOIN application a ON a.key = e.application
       JOIN endpoint_url u ON u.key = e.url";
 
@@ -81,12 +81,37 @@ fn tuning(row: &Row<'_>) -> rusqlite::Result<Tuning> {
         }
     };
     let timeout: Option<i64> = row.get(22)?;
+    let deliver_as = match codec::text(row, 27)? {
+        None => Some(DeliverAs::Message),
+        Some(slug) => DeliverAs::from_slug(slug),
+    };
     Ok(Tuning {
         retry_schedule,
         timeout: timeout.map(|micros| Duration::from_micros(micros.unsigned_abs())),
         concurrency: codec::small_or_none(row, 23)?,
         svix_headers: row.get(24)?,
+        deliver_as: deliver_as.ok_or_else(|| codec::invalid("form of deliveries"))?,
+        forward_headers: forward_headers(row, 28)?,
     })
+}
+
+fn forward_headers(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<HeaderFilter>> {
+    let Some(names) = names(row, column, |name| Some(name.to_owned()))? else {
+        return Ok(None);
+    };
+    let filter = HeaderFilter::parse(&names);
+    filter.map(Some).map_err(|_| codec::invalid("header"))
+}
+
+/// A form that is not the usual one.
+fn unusual_form(tuning: &Tuning) -> Option<&'static str> {
+    let form = tuning.deliver_as;
+    (form != DeliverAs::default()).then(|| form.slug())
+}
+
+fn header_names(tuning: &Tuning) -> Option<String> {
+    let filter = tuning.forward_headers.as_ref()?;
+    Some(codec::join(filter.names()).unwrap_or_default())
 }
 
 fn retry_schedule(tuning: &Tuning) -> Option<String> {
@@ -286,9 +311,9 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewEndpoint) -> Result<Write<Endpoin
             "INSERT INTO endpoint (application, id, uid, url, description, disabled, paused,
                     event_types, channels, throttle_rate, metadata, headers, generation, version,
                     created, updated, retry_schedule, timeout, concurrency, svix_headers,
-                    disabled_at)
+                    disabled_at, deliver_as, forward_headers)
              VALUES (?1, ?2, ?3, 0, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?10, 0, 1, ?11, ?11, ?12, ?13,
-                     ?14, ?15, ?16)",
+                     ?14, ?15, ?16, ?17, ?18)",
         )?
         .execute(params![
             new.application.0,
@@ -307,6 +332,8 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewEndpoint) -> Result<Write<Endpoin
             new.tuning.concurrency,
             new.tuning.svix_headers,
             new.disabled.map(|_| new.now.as_micros()),
+            unusual_form(&new.tuning),
+            header_names(&new.tuning),
         ])?;
     let key = EndpointKey(connection.last_insert_rowid());
     let url = insert_url(connection, key, &new.url)?;
@@ -514,7 +541,8 @@ fn write(connection: &Connection, endpoint: &Endpoint) -> rusqlite::Result<()> {
                     event_types = ?7, channels = ?8, throttle_rate = ?9, metadata = ?10,
                     headers = ?11, version = version + 1, updated = ?12,
                     retry_schedule = ?13, timeout = ?14, concurrency = ?15,
-                    svix_headers = ?16, disabled_at = ?17, failing_since = ?18
+                    svix_headers = ?16, disabled_at = ?17, failing_since = ?18,
+                    deliver_as = ?19, forward_headers = ?20
               WHERE key = ?1",
         )?
         .execute(params![
@@ -536,6 +564,8 @@ fn write(connection: &Connection, endpoint: &Endpoint) -> rusqlite::Result<()> {
             endpoint.tuning.svix_headers,
             endpoint.disabled_at.map(Timestamp::as_micros),
             endpoint.failing_since.map(Timestamp::as_micros),
+            unusual_form(&endpoint.tuning),
+            header_names(&endpoint.tuning),
         ])
         .map(drop)
 }

@@ -59,7 +59,7 @@ const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 12,
-        sql: include_str!("../migrations/0012_event_type_group.sql"),
+        sql: include_str!("../migrations/0012_origin.sql"),
     },
 ];
 

@@ -439,8 +439,7 @@ impl Audited for EventTypeRow {
             ("description", text(Some(&self.description))),
             ("archived", AuditField::Shown(json!(self.archived))),
             ("deprecated", AuditField::Shown(json!(self.deprecated))),
-            ("featureFlags", AuditField::Shown(json!(self.feature_flags))),
-            ("groupName", text(self.group.as_ref())),
+            ("featureFlag", text(self.feature_flag.as_ref())),
             ("schemas", text(self.schemas.as_ref())),
             ("enforced", AuditField::Shown(json!(self.enforced))),
         ]

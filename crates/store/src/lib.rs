@@ -31,6 +31,7 @@ mod key;
 mod message;
 #[cfg(any(test, feature = "testing"))]
 pub mod model;
+mod origin;
 mod page;
 mod publish;
 mod record;
@@ -71,6 +72,7 @@ pub use key::{
     PortalSession, Resealed, Scope,
 };
 pub use message::{MessageFilter, MessageRef, MessageRow, Payload};
+pub use origin::{Origin, header_lines};
 pub use page::{Cursor, Order, Page, PageRequest, ROWS_EXAMINED_MAX};
 pub use publish::{
     Appended, Expand, Expanded, FAN_OUT_INLINE, InLine, NewMessage, OnEventId, Publish,

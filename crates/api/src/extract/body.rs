@@ -94,13 +94,12 @@ impl<T, L> Body<T, L> {
 
     /// Refuses a publish that says it was caused by deliveries more than three times over.
     pub(crate) fn check_hops(&self) -> Result<(), ApiError> {
-        const HOPS_MAX: u64 = 3;
         let given = self.raw.parts.headers.get_all("webhook-hops");
         // What is not a number was not written by us, and says nothing.
         let hops = given
             .iter()
             .filter_map(|hops| hops.to_str().ok()?.trim().parse::<u64>().ok());
-        if hops.max().is_some_and(|hops| hops > HOPS_MAX) {
+        if hops.max().is_some_and(|hops| hops > domain::HOPS_MAX) {
             return Err(ApiError::of(Code::LoopDetected));
         }
         Ok(())

@@ -10,6 +10,7 @@ mod endpoints;
 mod errors;
 mod event_type_import;
 mod event_types;
+mod forwarding;
 mod fuzz;
 mod handshakes;
 mod harness;

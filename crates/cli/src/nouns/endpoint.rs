@@ -140,6 +140,8 @@ async fn add(args: AddArgs, session: &mut Session<'_, '_>) -> Outcome {
     set(&mut body, "eventTypes", args.types);
     set(&mut body, "channels", args.channels);
     set(&mut body, "throttleRate", args.rate);
+    set(&mut body, "deliverAs", args.forwarding.deliver_as);
+    set(&mut body, "forwardHeaders", args.forwarding.forward_headers);
     set(&mut body, "metadata", pairs(&args.metadata));
     set(&mut body, "headers", pairs(&args.headers));
     if let Some(file) = &args.secret_file {
@@ -169,6 +171,8 @@ async fn edit(args: EditArgs, session: &mut Session<'_, '_>) -> Outcome {
     set(&mut body, "eventTypes", args.types);
     set(&mut body, "channels", args.channels);
     set(&mut body, "throttleRate", args.rate);
+    set(&mut body, "deliverAs", args.forwarding.deliver_as);
+    set(&mut body, "forwardHeaders", args.forwarding.forward_headers);
     set(&mut body, "metadata", pairs(&args.metadata));
     if body.is_empty() {
         return Err(Failure::usage("nothing to change was named"));

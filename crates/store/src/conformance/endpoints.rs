@@ -26,6 +26,8 @@ fn tuning() -> Tuning {
         timeout: Some(Duration::from_secs(7)),
         concurrency: Some(3),
         svix_headers: true,
+        deliver_as: domain::DeliverAs::Request,
+        forward_headers: Some(domain::HeaderFilter::parse(&["x-*", "date"]).unwrap()),
     }
 }
 

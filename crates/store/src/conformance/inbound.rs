@@ -6,9 +6,9 @@ use domain::{MessageId, Uid};
 
 use super::World;
 use crate::{
-    Guard, InboundFilter, InboundVerdict, Mark, NewInbound, Order, PageRequest, PruneRequests,
-    PublishOutcome, Receipt, Reception, Sealed, SecretChange, Source, SourceChange, SourceRef,
-    SourceToken, Store,
+    Guard, InboundFilter, InboundVerdict, Mark, NewInbound, Order, Origin, PageRequest,
+    PruneRequests, PublishOutcome, Receipt, Reception, Sealed, SecretChange, Source, SourceChange,
+    SourceRef, SourceToken, Store,
 };
 
 const WINDOW: Duration = Duration::from_hours(1);
@@ -286,6 +286,54 @@ pub async fn messages_of_one_request_are_deduplicated_one_by_one(store: &dyn Sto
         verdicts,
         [InboundVerdict::Accepted, InboundVerdict::Duplicate]
     );
+}
+
+/// A due delivery comes with the request that brought its message, for as long as that is kept;
+/// with its body where that is not the message's own.
+pub async fn a_due_delivery_comes_with_the_request_of_its_message(store: &dyn Store) {
+    let mut world = World::new(store).await;
+    let endpoint = world.endpoint().await;
+    let made = source(&mut world).await;
+    let plain = world.send(&[&endpoint]).await;
+    let mut ids = vec![(plain, None)];
+    let (one, two, three) = (mark(1, 1), mark(2, 2), mark(3, 3));
+    let (four, five) = (mark(4, 4), mark(5, 5));
+    // Of the last one only the second item is new.
+    let cases = [
+        (vec![one], true, false),
+        (vec![two], false, true),
+        (vec![three, four], false, false),
+        (vec![one, five], false, true),
+    ];
+    for (marks, shares_body, whole) in cases {
+        let mut received = reception(&mut world, &made, &marks);
+        received.shares_body = shares_body;
+        let request = received.request.clone();
+        let messages: Vec<_> = marks.iter().map(|_| world.message(&[&endpoint])).collect();
+        let new = messages.iter().map(|message| message.id);
+        let new: Vec<_> = new.skip(usize::from(marks.contains(&five))).collect();
+        let mut publish = world.publish(messages);
+        publish.reception = Some(Box::new(received));
+        receipt(world.append(publish).await);
+        let origin = Origin::of(&request, whole);
+        ids.extend(new.into_iter().map(|id| (id, Some(origin.clone()))));
+    }
+
+    let claimed = world.claim(&endpoint).await.deliveries;
+
+    assert_eq!(claimed.len(), ids.len());
+    for (message, origin) in &ids {
+        let found = claimed.iter().find(|one| one.message == *message).unwrap();
+        assert_eq!(found.origin.as_deref(), origin.as_ref());
+    }
+    let prune = PruneRequests {
+        before: world.after(1),
+        now: world.now,
+        rows: 100,
+    };
+    store.prune_requests(prune).await.unwrap();
+    let claimed = world.claim(&endpoint).await.deliveries;
+    assert!(claimed.iter().all(|one| one.origin.is_none()));
 }
 
 /// Requests are listed and filtered, and refused ones are kept with their diagnosis.

@@ -213,6 +213,7 @@ macro_rules! store_conformance {
                 a_known_mark_is_a_duplicate_until_its_window_is_over,
                 a_conflict_or_a_replay_is_refused_on_demand,
                 messages_of_one_request_are_deduplicated_one_by_one,
+                a_due_delivery_comes_with_the_request_of_its_message,
                 requests_are_listed_and_filtered,
                 old_requests_are_erased_and_live_marks_are_kept,
             }

@@ -215,8 +215,7 @@ fn event_type(world: &World<'_>, name: &str) -> NewEventType {
         description: "what happened".into(),
         archived: false,
         deprecated: false,
-        feature_flags: Vec::new(),
-        group: None,
+        feature_flag: None,
         schemas: None,
         enforced: false,
         event_types_max: u64::MAX,
@@ -356,16 +355,14 @@ pub async fn event_types_are_listed_by_name(store: &dyn Store) {
 pub async fn an_event_type_is_changed_archived_and_erased(store: &dyn Store) {
     let mut world = World::new(store).await;
     let new = NewEventType {
-        feature_flags: vec!["beta".into(), "gamma".into()],
-        group: Some("shop".into()),
+        feature_flag: Some("beta".into()),
         ..event_type(&world, "a")
     };
     let made = store.create_event_type(new.clone()).await.unwrap();
     world.wait(5);
     let (organization, name) = (world.organization, new.name);
     let change = EventTypeChange {
-        feature_flags: Some(vec!["gamma".into()]),
-        group: Some(None),
+        feature_flag: Some(None),
         deprecated: Some(true),
         now: world.now,
         ..EventTypeChange::default()
@@ -374,8 +371,7 @@ pub async fn an_event_type_is_changed_archived_and_erased(store: &dyn Store) {
     let changed = store.update_event_type(organization, &name, change).await;
 
     let expected = EventTypeRow {
-        feature_flags: vec!["gamma".into()],
-        group: None,
+        feature_flag: None,
         deprecated: true,
         updated: world.now,
         ..made.into_inner()

@@ -9,7 +9,7 @@ use super::lists::{page_of, plain_page_of};
 use super::{Effect, Model, State};
 use crate::{
     Error, InLine, InboundFilter, InboundMarks, InboundRow, InboundStore, InboundVerdict,
-    NewInbound, NewSource, Page, PageRequest, PruneRequests, PrunedRequests, Publish,
+    NewInbound, NewSource, Origin, Page, PageRequest, PruneRequests, PrunedRequests, Publish,
     PublishOutcome, PublishedMessage, Receipt, Reception, ResealedSource, Sealed, Source,
     SourceChange, SourceRef, SourceSecret, SourceTokens, Write,
 };
@@ -377,6 +377,21 @@ impl State {
             row.body = payload.map(|payload| payload.bytes);
         }
         Some(row)
+    }
+
+    /// The request that brought a message, as its deliveries see it.
+    pub(super) fn origin_of(&self, message: &super::StoredMessage) -> Option<Origin> {
+        let stored = self.requests.get(&message.request?)?;
+        let row = &stored.row;
+        let whole = row.messages == 1 && !stored.shares_body;
+        Some(Origin {
+            request: row.id,
+            method: row.method.clone(),
+            path: row.path.clone(),
+            peer: row.peer.clone(),
+            headers: row.headers.clone(),
+            body: row.body.clone().filter(|_| whole),
+        })
     }
 
     fn list_requests(

@@ -123,6 +123,8 @@ struct StoredMessage {
     application: ApplicationKey,
     row: MessageRow,
     expires: Timestamp,
+    /// The request that brought it.
+    request: Option<domain::InboundKey>,
 }
 
 #[derive(Clone, Copy, Debug)]

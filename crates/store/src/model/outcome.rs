@@ -1,5 +1,7 @@
 //! Claiming, recording, resending and giving up.
 
+use std::sync::Arc;
+
 use domain::{AttemptNumber, AttemptStatus, EndpointKey, MessageKey, Trigger};
 
 use super::{Back, Delivery, Effect, State, Status};
@@ -97,7 +99,8 @@ impl State {
             let stored = &self.messages[&message];
             let payload = stored.row.payload.clone();
             let payload = payload.expect("unfinished deliveries keep their payload");
-            bytes += payload.bytes.len();
+            let origin = self.origin_of(stored).map(Arc::new);
+            bytes += payload.bytes.len() + origin.as_ref().map_or(0, |one| one.cost());
             claimed.deliveries.push(DueDelivery {
                 message: stored.row.id,
                 due: delivery.due,
@@ -111,6 +114,7 @@ impl State {
                 },
                 ordered: stored.row.ordering_key.is_some(),
                 payload,
+                origin,
             });
         }
         Ok(claimed)

@@ -126,6 +126,7 @@ impl State {
                     payload: Some(message.payload.clone()),
                 },
                 expires: message.expires,
+                request: publish.reception.as_ref().map(|one| one.request.id.key()),
             },
         );
         let ordered = message.ordering_key.clone();

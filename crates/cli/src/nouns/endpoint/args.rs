@@ -164,6 +164,18 @@ pub struct OneArgs {
     pub(super) common: Common,
 }
 
+/// What an endpoint gets of what a source received.
+#[derive(Debug, clap::Args)]
+pub(super) struct ForwardingArgs {
+    /// Gets what sources received as `message`, signed by us, or as the `request` that came
+    #[arg(long, value_name = "FORM", value_parser = ["message", "request"])]
+    pub(super) deliver_as: Option<String>,
+    /// The only headers of received requests that it gets, separated by commas, or `none` for all
+    /// that may be passed on; a name may end in `*`
+    #[arg(long, value_parser = texts_or_none, value_name = "NAME,…")]
+    pub(super) forward_headers: Option<Setting<Vec<String>>>,
+}
+
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     posthaste endpoint add https://example.com/hooks -a shop --uid search\n  \
@@ -189,6 +201,8 @@ pub struct AddArgs {
     /// Messages per second
     #[arg(long, value_name = "N")]
     pub(super) rate: Option<u32>,
+    #[command(flatten)]
+    pub(super) forwarding: ForwardingArgs,
     /// A header to send with each message
     #[arg(short = 'H', long = "header", value_name = "NAME=VALUE", value_parser = key_value)]
     pub(super) headers: Vec<(String, String)>,
@@ -236,6 +250,8 @@ pub struct EditArgs {
     /// Messages per second, or `none`
     #[arg(long, value_name = "N", value_parser = number_or_none)]
     pub(super) rate: Option<Setting<u32>>,
+    #[command(flatten)]
+    pub(super) forwarding: ForwardingArgs,
     /// Something to remember about it; replaces all that was remembered
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub(super) metadata: Vec<(String, String)>,
