@@ -52,6 +52,12 @@ pub trait Handler: 'static {
 
     /// Hears that the sender of a request that is never answered gave up.
     fn gave_up(&self) {}
+
+    /// Hears that a connection was opened.
+    fn opened(&self) {}
+
+    /// Hears that a connection ended, whoever ended it.
+    fn closed(&self) {}
 }
 
 /// Accepts and answers until the listener fails. Must run on a `LocalSet`.
@@ -60,8 +66,12 @@ pub async fn serve<H: Handler>(listener: TcpListener, handler: Rc<H>) -> io::Res
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
         let handler = Rc::clone(&handler);
-        // A connection's error is the sender's business: it was killed, or it gave up.
-        tokio::task::spawn_local(async move { drop(converse(stream, &*handler).await) });
+        handler.opened();
+        tokio::task::spawn_local(async move {
+            // A connection's error is the sender's business: it was killed, or it gave up.
+            drop(converse(stream, &*handler).await);
+            handler.closed();
+        });
     }
 }
 

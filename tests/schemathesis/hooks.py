@@ -5,34 +5,30 @@ reached. Only what it made to be valid is replaced: what it broke on purpose sta
 """
 
 import itertools
+import json
 import os
 
 import schemathesis
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation import GenerationMode
 
-# What the test makes before it starts this.
-THINGS = {
+# What the test makes before it starts this; of what the server names, it tells the ids. They are
+# several of a kind, as what is deleted is gone.
+THINGS = json.loads(os.environ["POSTHASTE_TEST_IDS"]) | {
     "app_id": ["shop"],
     "endpoint_id": ["all", "broken"],
     "msg_id": ["evt-1", "evt-2", "evt-3"],
     "event_type_name": ["invoice.paid", "invoice.broken"],
-    "source_id": ["inbound"],
-    "request_id": [os.environ["POSTHASTE_TEST_REQUEST"]],
+    "provider_name": ["github", "stripe"],
 }
 # What the other requests need is neither deleted nor renamed: what changes a thing itself, changes
 # one that is there for that, or makes it.
-SPARED = {
-    "app_id": "spare",
-    "endpoint_id": "spare",
-    "msg_id": "evt-4",
-    "source_id": "spare",
-}
+SPARED = {"app_id": "spare", "endpoint_id": "spare", "msg_id": "evt-4"}
 FIELDS = {
     "url": ["http://127.0.0.1:9/closed", "http://127.0.0.1:9/other"],
     "eventType": ["invoice.paid", "invoice.broken"],
     "name": ["invoice.paid", "invoice.made"],
-    "provider": ["github"],
+    "provider": ["github", "slack"],
 }
 # One value in this many stays as it was made up.
 KEPT = 5

@@ -57,7 +57,12 @@ struct EventTypeIn {
     archived: bool,
     #[serde(default)]
     deprecated: bool,
+    /// The same as `featureFlags` with this one
     feature_flag: Option<String>,
+    /// Shown in the portal only to those who have one of these
+    feature_flags: Option<Vec<String>>,
+    /// What it is listed under, written like an event type
+    group_name: Option<String>,
     /// JSON Schemas by version
     #[schemars(with = "Option<SchemasSchema>")]
     schemas: Option<Schemas>,
@@ -74,7 +79,12 @@ struct EventTypeUpdate {
     archived: bool,
     #[serde(default)]
     deprecated: bool,
+    /// The same as `featureFlags` with this one
     feature_flag: Option<String>,
+    /// Shown in the portal only to those who have one of these
+    feature_flags: Option<Vec<String>>,
+    /// What it is listed under, written like an event type
+    group_name: Option<String>,
     /// JSON Schemas by version
     #[schemars(with = "Option<SchemasSchema>")]
     schemas: Option<Schemas>,
@@ -96,6 +106,14 @@ struct EventTypePatchIn {
     #[serde(default, deserialize_with = "double_option")]
     #[schemars(with = "Option<String>")]
     feature_flag: Option<Option<String>>,
+    /// Shown in the portal only to those who have one of these
+    #[serde(default, deserialize_with = "double_option")]
+    #[schemars(with = "Option<Vec<String>>")]
+    feature_flags: Option<Option<Vec<String>>>,
+    /// What it is listed under, written like an event type
+    #[serde(default, deserialize_with = "double_option")]
+    #[schemars(with = "Option<String>")]
+    group_name: Option<Option<String>>,
     #[serde(default, deserialize_with = "double_option")]
     #[schemars(with = "Option<SchemasSchema>")]
     schemas: Option<Option<Schemas>>,
@@ -111,8 +129,15 @@ struct EventTypeOut {
     description: String,
     archived: bool,
     deprecated: bool,
+    /// The first of `featureFlags`
     #[serde(skip_serializing_if = "Option::is_none")]
     feature_flag: Option<String>,
+    /// Shown in the portal only to those who have one of these; to everybody without
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    feature_flags: Vec<String>,
+    /// What it is listed under
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<SchemasSchema>")]
     schemas: Option<Box<RawValue>>,
@@ -153,13 +178,31 @@ fn schemas_text(schemas: Option<Schemas>) -> Result<Option<String>, ApiError> {
     Ok(serde_json::to_string(&schemas).ok())
 }
 
+/// Returns the flags that the older field and the newer one name. Beside the list, the one must
+/// be of it, so that what was answered can be sent back.
+fn flags(one: Option<String>, many: Option<Vec<String>>) -> Result<Vec<String>, ApiError> {
+    let place = ["body", "featureFlag"];
+    match (one, many) {
+        (Some(one), Some(many)) if !many.contains(&one) => {
+            Err(ApiError::field(&place, "is not in `featureFlags`"))
+        }
+        (_, Some(many)) => Ok(many),
+        (Some(one), None) => match EventType::parse(&one) {
+            Ok(_) => Ok(vec![one]),
+            Err(error) => Err(ApiError::field(&place, error)),
+        },
+        (None, None) => Ok(Vec::new()),
+    }
+}
+
 impl EventTypeUpdate {
     fn into_input(self) -> Result<EventTypeInput, ApiError> {
         Ok(EventTypeInput {
             description: self.description,
             archived: self.archived,
             deprecated: self.deprecated,
-            feature_flag: self.feature_flag,
+            feature_flags: flags(self.feature_flag, self.feature_flags)?,
+            group: self.group_name,
             schemas: schemas_text(self.schemas)?,
             enforced: self.enforce_schema,
         })
@@ -172,7 +215,8 @@ impl EventTypeIn {
             description: self.description,
             archived: self.archived,
             deprecated: self.deprecated,
-            feature_flag: self.feature_flag,
+            feature_flags: flags(self.feature_flag, self.feature_flags)?,
+            group: self.group_name,
             schemas: schemas_text(self.schemas)?,
             enforced: self.enforce_schema,
         };
@@ -182,11 +226,18 @@ impl EventTypeIn {
 
 impl EventTypePatchIn {
     fn into_patch(self) -> Result<EventTypePatch, ApiError> {
+        let is_named = self.feature_flag.is_some() || self.feature_flags.is_some();
+        let named = flags(
+            self.feature_flag.flatten(),
+            self.feature_flags.map(Option::unwrap_or_default),
+        )?;
+        let feature_flags = is_named.then_some(named);
         Ok(EventTypePatch {
             description: self.description,
             archived: self.archived,
             deprecated: self.deprecated,
-            feature_flag: self.feature_flag,
+            feature_flags,
+            group: self.group_name,
             schemas: self.schemas.map(schemas_text).transpose()?,
             enforced: self.enforce_schema,
         })
@@ -208,7 +259,9 @@ impl EventTypeOut {
             description: row.description,
             archived: row.archived,
             deprecated: row.deprecated,
-            feature_flag: row.feature_flag,
+            feature_flag: row.feature_flags.first().cloned(),
+            feature_flags: row.feature_flags,
+            group_name: row.group,
             schemas: None,
             enforce_schema: row.enforced,
             created_at: row.created.to_string(),

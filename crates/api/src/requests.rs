@@ -15,6 +15,7 @@ use crate::error::ApiError;
 use crate::extract::{Access, AppPath, Body, Parsed, Path, Query, RequestPath, source_ref};
 use crate::list::{ListResponse, OrderQuery, PageQuery};
 use crate::openapi::Docs;
+use crate::problem::Code;
 
 const DOCS: Docs = Docs("Request");
 
@@ -268,7 +269,10 @@ async fn raw(
     let found = service
         .request(access.caller, &application, request)
         .await?;
-    let body = found.row.body.ok_or(service::Error::PayloadGone)?;
+    let Some(body) = found.row.body else {
+        let detail = "The body of this request was erased.";
+        return Err(ApiError::Plain(Code::NotFound, detail.into()));
+    };
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream"),
         (header::CONTENT_DISPOSITION, "attachment"),

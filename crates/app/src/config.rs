@@ -266,6 +266,8 @@ pub(crate) struct Egress {
     pub(crate) connect_timeout: Span,
     /// For looking up a name.
     pub(crate) dns_timeout: Span,
+    /// Name servers to ask, `address:port`, instead of the system's.
+    pub(crate) name_servers: List<SocketAddr>,
     /// The longest life of a connection.
     pub(crate) connection_max_age: Span,
     /// A PEM file of certificates to trust besides the platform's.
@@ -287,6 +289,7 @@ impl Default for Egress {
             nat64: false,
             connect_timeout: Span::seconds(10),
             dns_timeout: Span::seconds(5),
+            name_servers: List(Vec::new()),
             connection_max_age: Span::seconds(300),
             extra_ca: None,
             bind: List(Vec::new()),

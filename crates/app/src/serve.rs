@@ -147,7 +147,10 @@ fn die(cause: &str) {
 
 fn open_egress(config: &Config, policy: AddressPolicy) -> anyhow::Result<egress::Client> {
     let settings = &config.egress;
-    let resolver = Arc::new(egress::SystemResolver::from_system());
+    let resolver = Arc::new(match settings.name_servers.0.as_slice() {
+        [] => egress::SystemResolver::from_system(),
+        servers => egress::SystemResolver::with_name_servers(servers),
+    });
     let extra_roots_pem = match &settings.extra_ca {
         None => Vec::new(),
         Some(path) => std::fs::read(path)

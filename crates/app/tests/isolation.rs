@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::json;
-use testkit::{Launch, Receiver, eventually};
+use testkit::{Launch, Receiver, eventually, eventually_some};
 use tokio::time::Instant;
 
 const HEALTHY: usize = 99;
@@ -64,4 +64,39 @@ async fn ninety_nine_endpoints_get_everything_while_the_hundredth_hangs() {
         "{by_path:?}"
     );
     assert!(took < BOUND, "took {took:?}");
+}
+
+/// The name server that is configured takes the question and never answers it.
+#[tokio::test]
+async fn a_name_that_is_never_resolved_delays_nobody_and_fails_as_such() {
+    let names = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let launch = Launch::new(env!("CARGO_BIN_EXE_posthaste"))
+        .retries("0s")
+        .set("EGRESS__DNS_TIMEOUT", "3s")
+        .set(
+            "EGRESS__NAME_SERVERS",
+            &names.local_addr().unwrap().to_string(),
+        );
+    let (server, receiver) = (launch.start().await, Receiver::start().await);
+    server.api.create_application("shop").await;
+    for url in ["http://nameless.test/", &receiver.url("/healthy")] {
+        let endpoint = json!({ "url": url });
+        server.api.create_endpoint("shop", &endpoint).await;
+    }
+
+    let message = server.api.publish("shop", "{}").await;
+    receiver.wait_for("/healthy", 1, BOUND).await;
+    let path = format!("/api/v1/app/shop/attempt/msg/{message}");
+    let failed = eventually_some("its attempt ends", BOUND, async || {
+        let list = server.api.get(&path).await.expect(200);
+        let attempts = list["data"].as_array().unwrap().clone();
+        attempts.into_iter().find(|attempt| attempt["status"] == 2)
+    })
+    .await;
+
+    assert_eq!(failed["error"]["class"], "dns_failed", "{failed}");
+    let mut question = [0; 512];
+    let len = names.recv(&mut question).unwrap();
+    let asked = String::from_utf8_lossy(&question[..len]).into_owned();
+    assert!(asked.contains("nameless"), "it was asked: {asked:?}");
 }

@@ -300,7 +300,13 @@ async fn the_demonstration_runs_to_its_end_and_loses_nothing() {
 
     let shown = succeed(&launch(), &["dev", "--once", "--listen", &address]).await;
 
-    assert!(shown.contains("kill -9"), "{shown}");
+    for told in [
+        "kill -9",
+        "200, a repeat",
+        "401, refused\n     no signature matches",
+    ] {
+        assert!(shown.contains(told), "{told}: {shown}");
+    }
     let last = shown.lines().last().unwrap_or_default();
     assert!(last.contains(" 0 refused, 0 lost."), "{shown}");
 }

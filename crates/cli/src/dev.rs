@@ -1,10 +1,12 @@
 //! `posthaste dev`: the whole of it on screen in a few seconds.
 //!
 //! Starts a server of its own (the same binary, as a child), a receiver that verifies what
-//! arrives, and publishes what a content pipeline would. In between the server is killed, to show
-//! that nothing is lost. Afterwards all of it stays up to be played with.
+//! arrives, publishes what a content pipeline would, and sends what a provider sends. In between
+//! the server is killed, to show that nothing is lost. Afterwards all of it stays up to be played
+//! with.
 
 mod pipeline;
+mod provider;
 mod server;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -26,8 +28,9 @@ use server::Child;
 
 /// See it work: a server, a receiver and a content pipeline
 ///
-/// Publishes an article's life, shows each delivery as it arrives and is verified, kills the
-/// server in between, and then leaves everything running until Ctrl-C.
+/// Publishes an article's life, shows each delivery as it arrives and is verified, receives a
+/// provider's webhook, its repeat and a forgery, kills the server in between, and then leaves
+/// everything running until Ctrl-C.
 #[derive(Debug, clap::Args)]
 pub struct DevArgs {
     /// Address and port of the server
@@ -93,9 +96,12 @@ pub(crate) async fn run(args: DevArgs, streams: &mut Streams<'_>) -> Result<Exit
         stage.wait_for(&wanted, streams).await?;
     }
 
+    say(streams, "\n2. A content system sends webhooks of its own")?;
+    provider::show(&mut stage, streams).await?;
+
     say(
         streams,
-        &format!("\n2. {BURST} more are accepted, and the server is killed at once"),
+        &format!("\n3. {BURST} more are accepted, and the server is killed at once"),
     )?;
     let burst = stage.burst().await?;
     child.kill()?;
@@ -119,7 +125,7 @@ pub(crate) async fn run(args: DevArgs, streams: &mut Streams<'_>) -> Result<Exit
 
     say(
         streams,
-        "\n3. The receiver that failed at first has recovered",
+        "\n4. The receiver that failed at first has recovered",
     )?;
     stage.show_recovery(streams).await?;
     conclude(&stage, &child, &token, args.once, streams)?;

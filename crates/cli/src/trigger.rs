@@ -12,7 +12,8 @@ pub use args::TriggerArgs;
 use crate::exit::Failure;
 use crate::text::shown;
 use crate::{Exit, Outcome, Streams, world};
-use answer::{Answer, Target};
+use answer::Answer;
+pub(crate) use answer::Target;
 
 /// The most bytes of an answer's body that are printed.
 const SHOWN: usize = 1_000;

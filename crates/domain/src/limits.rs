@@ -47,7 +47,7 @@ pub struct Limits {
     pub secrets_per_endpoint: usize,
     /// Bytes of an `Idempotency-Key`.
     pub idempotency_key_bytes: usize,
-    /// Feature flags of one portal token.
+    /// Feature flags of one portal token or event type.
     pub portal_flags: usize,
     /// Sessions that one call names to expire their portal tokens.
     pub portal_sessions: usize,

@@ -6,6 +6,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use store::Pruned;
 
 use crate::publish::PublishError;
 use crate::shared::Shared;
@@ -23,6 +24,12 @@ pub(crate) struct ReasonLabel {
     pub(crate) reason: &'static str,
 }
 
+/// What was pruned.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct KindLabel {
+    pub(crate) kind: &'static str,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     pub(crate) accepted: Counter,
@@ -32,6 +39,7 @@ pub(crate) struct Metrics {
     pub(crate) dead_lettered: Counter,
     pub(crate) disabled: Counter,
     pub(crate) abandoned: Counter,
+    pub(crate) pruned: Family<KindLabel, Counter>,
     pub(crate) duration: Histogram,
     pub(crate) lag: Histogram,
     pub(crate) commit: Histogram,
@@ -59,6 +67,7 @@ impl Default for Metrics {
             dead_lettered: Counter::default(),
             disabled: Counter::default(),
             abandoned: Counter::default(),
+            pruned: Family::default(),
             duration: Histogram::new(SECONDS),
             lag: Histogram::new(SECONDS),
             commit: Histogram::new(SECONDS),
@@ -87,6 +96,11 @@ impl Metrics {
             "posthaste_delivery_attempts",
             "Attempts made, by outcome",
             attempts,
+        );
+        registry.register(
+            "posthaste_pruned",
+            "What retention erased, by kind",
+            self.pruned.clone(),
         );
         for (name, help, metric) in [
             ("messages_accepted", "Messages stored", &self.accepted),
@@ -129,6 +143,18 @@ impl Metrics {
             registry.register(format!("posthaste_{name}"), help, metric.clone());
         }
         self.register_gauges(registry);
+    }
+
+    /// Counts what one pruning transaction erased.
+    pub(crate) fn pruned(&self, pruned: &Pruned) {
+        for (kind, rows) in [
+            ("payloads", pruned.payloads),
+            ("history", pruned.history),
+            ("deliveries", pruned.deliveries),
+            ("idempotency", pruned.idempotency),
+        ] {
+            self.pruned.get_or_create(&KindLabel { kind }).inc_by(rows);
+        }
     }
 
     fn register_gauges(&self, registry: &mut Registry) {

@@ -31,6 +31,7 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         pause = match shared.store.prune(prune).await {
             Ok(pruned) => {
                 tracing::debug!(?pruned, "Pruned");
+                shared.metrics.pruned(&pruned);
                 if pruned.more {
                     BREATH
                 } else {

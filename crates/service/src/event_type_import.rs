@@ -15,7 +15,7 @@ use crate::event_types::EventTypeInput;
 pub struct ImportedEventType {
     /// Its name.
     pub name: String,
-    /// What is said of it; a flag and enforcement stay as they are.
+    /// What is said of it; flags, group and enforcement stay as they are.
     pub input: EventTypeInput,
 }
 
@@ -71,10 +71,11 @@ impl Service {
                 continue;
             };
             let row = self.store().event_type(caller.organization, &name).await?;
-            let input = EventTypeInput {
-                feature_flag: row.and_then(|row| row.feature_flag),
-                ..one.input.clone()
-            };
+            let mut input = one.input.clone();
+            if let Some(row) = row {
+                input.feature_flags = row.feature_flags;
+                input.group = row.group;
+            }
             self.put_event_type(caller, &name, input).await?;
         }
         Ok(names)

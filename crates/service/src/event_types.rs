@@ -20,8 +20,10 @@ pub struct EventTypeInput {
     pub archived: bool,
     /// Still sent, no longer recommended.
     pub deprecated: bool,
-    /// Shown only to those who have this flag.
-    pub feature_flag: Option<String>,
+    /// Shown only to those who have one of these flags; to everybody without any.
+    pub feature_flags: Vec<String>,
+    /// What it is listed under.
+    pub group: Option<String>,
     /// JSON Schemas by version, as the text of a JSON object.
     pub schemas: Option<String>,
     /// Messages must match a schema; `None` leaves it as it is, and is no for a new one.
@@ -37,8 +39,10 @@ pub struct EventTypePatch {
     pub archived: Option<bool>,
     /// Still sent, no longer recommended.
     pub deprecated: Option<bool>,
-    /// A flag, or none.
-    pub feature_flag: Option<Option<String>>,
+    /// Flags, or none.
+    pub feature_flags: Option<Vec<String>>,
+    /// A group, or none.
+    pub group: Option<Option<String>>,
     /// JSON Schemas by version, as the text of a JSON object, or none.
     pub schemas: Option<Option<String>>,
     /// Messages must match a schema, or need not.
@@ -51,7 +55,8 @@ impl From<EventTypeInput> for EventTypePatch {
             description: Some(input.description),
             archived: Some(input.archived),
             deprecated: Some(input.deprecated),
-            feature_flag: Some(input.feature_flag),
+            feature_flags: Some(input.feature_flags),
+            group: Some(input.group),
             schemas: Some(input.schemas),
             enforced: input.enforced,
         }
@@ -76,7 +81,8 @@ impl Service {
             description: change.description.unwrap_or_default(),
             archived: change.archived.unwrap_or_default(),
             deprecated: change.deprecated.unwrap_or_default(),
-            feature_flag: change.feature_flag.flatten(),
+            feature_flags: change.feature_flags.unwrap_or_default(),
+            group: change.group.flatten(),
             schemas: change.schemas.flatten(),
             enforced: change.enforced.unwrap_or_default(),
             event_types_max: self.limits().event_types as u64,
@@ -240,9 +246,14 @@ impl Service {
         if let Some(description) = &patch.description {
             fields.text("description", description, 0, limits.description_chars);
         }
-        if let Some(Some(flag)) = &patch.feature_flag {
+        let feature_flags = patch.feature_flags.map(|flags| {
             // A flag is written like an event type.
-            fields.take(&["featureFlag"], EventType::parse(flag));
+            let parse = |flag: &str| EventType::parse(flag).map(|flag| flag.to_string());
+            fields.names("featureFlags", &flags, limits.portal_flags, parse)
+        });
+        if let Some(Some(group)) = &patch.group {
+            // A group is written like the start of an event type.
+            fields.take(&["groupName"], EventType::parse(group));
         }
         if let Some(Some(schemas)) = &patch.schemas {
             check_schemas(&mut fields, schemas, limits.schema_bytes);
@@ -252,7 +263,8 @@ impl Service {
             description: patch.description,
             archived: patch.archived,
             deprecated: patch.deprecated,
-            feature_flag: patch.feature_flag,
+            feature_flags,
+            group: patch.group,
             schemas: patch.schemas,
             enforced: patch.enforced,
             now: self.now(),
@@ -261,10 +273,8 @@ impl Service {
 }
 
 fn is_shown(row: &EventTypeRow, flags: Option<&[String]>) -> bool {
-    match (&row.feature_flag, flags) {
-        (Some(flag), Some(flags)) => flags.contains(flag),
-        _ => true,
-    }
+    let is_open = row.feature_flags.is_empty();
+    is_open || flags.is_none_or(|flags| row.feature_flags.iter().any(|flag| flags.contains(flag)))
 }
 
 fn check_schemas(fields: &mut Fields, schemas: &str, bytes_max: usize) {

@@ -11,8 +11,9 @@ use crate::idempotency;
 use crate::page::Walk;
 use crate::writer::Tx;
 
-const COLUMNS: &str =
-    "name, description, archived, deprecated, feature_flag, schemas, created, updated, enforced";
+// `feature_flag` holds all of them, joined by commas.
+const COLUMNS: &str = "name, description, archived, deprecated, feature_flag, schemas, created,
+    updated, enforced, group_name";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<EventTypeRow> {
     let name = codec::text(row, 0)?.and_then(codec::event_type);
@@ -21,11 +22,12 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<EventTypeRow> {
         description: row.get(1)?,
         archived: row.get(2)?,
         deprecated: row.get(3)?,
-        feature_flag: row.get(4)?,
+        feature_flags: codec::split(codec::text(row, 4)?, |flag| Some(flag.to_owned()))?,
         schemas: row.get(5)?,
         created: codec::time(row, 6)?,
         updated: codec::time(row, 7)?,
         enforced: row.get(8)?,
+        group: row.get(9)?,
     })
 }
 
@@ -123,7 +125,8 @@ pub(crate) fn create(tx: &mut Tx<'_>, new: &NewEventType) -> Result<Write<EventT
         description: new.description.clone(),
         archived: new.archived,
         deprecated: new.deprecated,
-        feature_flag: new.feature_flag.clone(),
+        feature_flags: new.feature_flags.clone(),
+        group: new.group.clone(),
         schemas: new.schemas.clone(),
         enforced: new.enforced,
         created: before.as_ref().map_or(new.now, |before| before.created),
@@ -146,8 +149,8 @@ fn put(
         .prepare_cached(
             "INSERT OR REPLACE INTO event_type
                     (organization, name, description, archived, deprecated, feature_flag,
-                     schemas, created, updated, enforced)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                     schemas, created, updated, enforced, group_name)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?
         .execute(params![
             organization.0,
@@ -155,11 +158,12 @@ fn put(
             row.description,
             row.archived,
             row.deprecated,
-            row.feature_flag,
+            codec::join(row.feature_flags.iter().map(String::as_str)),
             row.schemas,
             row.created.as_micros(),
             row.updated.as_micros(),
             row.enforced,
+            row.group,
         ])
         .map(drop)
 }
@@ -181,8 +185,11 @@ pub(crate) fn update(
     if let Some(deprecated) = change.deprecated {
         row.deprecated = deprecated;
     }
-    if let Some(feature_flag) = &change.feature_flag {
-        row.feature_flag.clone_from(feature_flag);
+    if let Some(feature_flags) = &change.feature_flags {
+        row.feature_flags.clone_from(feature_flags);
+    }
+    if let Some(group) = &change.group {
+        row.group.clone_from(group);
     }
     if let Some(schemas) = &change.schemas {
         row.schemas.clone_from(schemas);

@@ -59,7 +59,11 @@ const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 12,
-        sql: include_str!("../migrations/0012_origin.sql"),
+        sql: include_str!("../migrations/0012_event_type_group.sql"),
+    },
+    Migration {
+        version: 13,
+        sql: include_str!("../migrations/0013_origin.sql"),
     },
 ];
 

@@ -439,7 +439,8 @@ impl Audited for EventTypeRow {
             ("description", text(Some(&self.description))),
             ("archived", AuditField::Shown(json!(self.archived))),
             ("deprecated", AuditField::Shown(json!(self.deprecated))),
-            ("featureFlag", text(self.feature_flag.as_ref())),
+            ("featureFlags", AuditField::Shown(json!(self.feature_flags))),
+            ("groupName", text(self.group.as_ref())),
             ("schemas", text(self.schemas.as_ref())),
             ("enforced", AuditField::Shown(json!(self.enforced))),
         ]

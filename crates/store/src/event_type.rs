@@ -15,8 +15,11 @@ pub struct EventTypeRow {
     pub archived: bool,
     /// Still sent, no longer recommended.
     pub deprecated: bool,
-    /// Shown only to those who have this flag.
-    pub feature_flag: Option<String>,
+    /// Shown only to those who have one of these flags; to everybody without any. A flag has no
+    /// comma.
+    pub feature_flags: Vec<String>,
+    /// What it is listed under.
+    pub group: Option<String>,
     /// JSON Schemas by version, as JSON text.
     pub schemas: Option<String>,
     /// Messages must match a schema.
@@ -40,8 +43,11 @@ pub struct NewEventType {
     pub archived: bool,
     /// Still sent, no longer recommended.
     pub deprecated: bool,
-    /// Shown only to those who have this flag.
-    pub feature_flag: Option<String>,
+    /// Shown only to those who have one of these flags; to everybody without any. A flag has no
+    /// comma.
+    pub feature_flags: Vec<String>,
+    /// What it is listed under.
+    pub group: Option<String>,
     /// JSON Schemas by version, as JSON text.
     pub schemas: Option<String>,
     /// Messages must match a schema.
@@ -64,8 +70,10 @@ pub struct EventTypeChange {
     pub archived: Option<bool>,
     /// Still sent, no longer recommended.
     pub deprecated: Option<bool>,
-    /// A new flag, or none.
-    pub feature_flag: Option<Option<String>>,
+    /// New flags, or none.
+    pub feature_flags: Option<Vec<String>>,
+    /// A new group, or none.
+    pub group: Option<Option<String>>,
     /// New schemas, or none.
     pub schemas: Option<Option<String>>,
     /// Messages must match a schema, or need not.

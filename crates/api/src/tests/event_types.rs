@@ -22,6 +22,7 @@ async fn an_event_type_is_created_with_its_schemas() {
             "archived": false,
             "deprecated": false,
             "featureFlag": "beta",
+            "featureFlags": ["beta"],
             "schemas": {"1": {"type": "object"}},
             "createdAt": "2026-01-01T00:00:00.000000Z",
             "updatedAt": "2026-01-01T00:00:00.000000Z",
@@ -45,6 +46,18 @@ async fn faults_of_an_event_type_are_named() {
         (
             r#"{"name": "a", "description": "", "featureFlag": "a b"}"#,
             "body.featureFlag",
+        ),
+        (
+            r#"{"name": "a", "description": "", "featureFlags": ["a", "b c"]}"#,
+            "body.featureFlags.1",
+        ),
+        (
+            r#"{"name": "a", "description": "", "featureFlag": "a", "featureFlags": ["b"]}"#,
+            "body.featureFlag",
+        ),
+        (
+            r#"{"name": "a", "description": "", "groupName": "a b"}"#,
+            "body.groupName",
         ),
         (
             r#"{"name": "a", "description": "", "schemas": {"1": 2}}"#,
@@ -119,4 +132,27 @@ async fn put_creates_then_replaces_and_patch_clears() {
     assert_eq!(patched["description"], "y");
     assert_eq!(patched["deprecated"], true);
     assert!(patched.get("schemas").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_type_has_a_group_and_several_flags() {
+    let api = TestApi::new().await;
+    let path = "/api/v1/event-type/a.b";
+    let body = r#"{"name": "a.b", "description": "", "groupName": "shop",
+                   "featureFlags": ["beta", "gamma"]}"#;
+
+    let created = api.post(ALL, body).await.expect(201);
+    let kept = api.patch(path, r#"{"description": "x"}"#).await.expect(200);
+    let sent_back = api.put(path, &kept.to_string()).await.expect(200);
+    let cleared = r#"{"groupName": null, "featureFlags": null}"#;
+    let cleared = api.patch(path, cleared).await.expect(200);
+
+    for event_type in [created, kept, sent_back] {
+        assert_eq!(event_type["groupName"], "shop");
+        assert_eq!(event_type["featureFlag"], "beta");
+        assert_eq!(event_type["featureFlags"], json!(["beta", "gamma"]));
+    }
+    for field in ["groupName", "featureFlag", "featureFlags"] {
+        assert!(cleared.get(field).is_none(), "{field}: {cleared}");
+    }
 }

@@ -210,6 +210,23 @@ async fn a_source_without_a_secret_must_say_that_it_verifies_nothing() {
     );
 }
 
+#[tokio::test]
+async fn a_body_that_was_erased_is_not_found() {
+    let api = TestApi::new().await;
+    api.acme().await;
+    let path = path(&api.github().await);
+    api.push(&path, "d-1", "{}").await.expect(200);
+    let request = &api.requests("").await[0];
+    let message = request["messageId"].as_str().unwrap();
+    let content = format!("/api/v1/app/acme/msg/{message}/content");
+    api.delete(&content).await.expect(204);
+
+    let id = request["id"].as_str().unwrap();
+    let raw = api.get(&format!("{REQUESTS}/{id}/raw")).await;
+
+    raw.expect_problem(404, "not_found");
+}
+
 /// A source that verifies nothing and splits arrays.
 async fn splitting(api: &TestApi) -> String {
     let body = json!({"name": "x", "provider": "sendgrid", "verify": "none"});

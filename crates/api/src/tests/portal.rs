@@ -161,6 +161,10 @@ async fn event_types_behind_a_flag_show_to_whoever_has_the_flag() {
     assert_eq!(names("{}", 50).await, "a");
     assert_eq!(names(r#"{"featureFlags": ["beta"]}"#, 50).await, "ab");
     assert_eq!(names(r#"{"featureFlags": ["gamma"]}"#, 1).await, "a");
+    let both = r#"{"name": "d", "description": "", "featureFlags": ["beta", "gamma"]}"#;
+    api.post("/api/v1/event-type", both).await.expect(201);
+    assert_eq!(names(r#"{"featureFlags": ["gamma"]}"#, 50).await, "acd");
+    assert_eq!(names(r#"{"featureFlags": ["delta"]}"#, 50).await, "a");
     let token = token(&api, r#"{"featureFlags": ["gamma"]}"#).await;
     let next = get_as(&api, &token, "/api/v1/event-type?limit=1&iterator=a").await;
     assert_eq!(next.expect(200)["data"][0]["name"], "c");

@@ -49,7 +49,7 @@ pub(crate) struct Limits {
     pub(crate) secrets_per_endpoint: usize,
     /// Bytes of an `Idempotency-Key`.
     pub(crate) idempotency_key: Size,
-    /// Feature flags of one portal token.
+    /// Feature flags of one portal token or event type.
     pub(crate) portal_flags: usize,
     /// Sessions that one call names to expire their portal tokens.
     pub(crate) portal_sessions: usize,

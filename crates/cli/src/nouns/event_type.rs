@@ -17,6 +17,7 @@ const KIND: Kind = Kind {
     columns: &[
         cell("NAME", |kind, look| text(&kind["name"], look)),
         cell("STATE", |kind, _| Cell::state(state(kind))),
+        cell("GROUP", |kind, look| text(&kind["groupName"], look)).wide(),
         cell("FLAG", |kind, look| text(&kind["featureFlag"], look)).wide(),
         cell("CREATED", |kind, look| time(&kind["createdAt"], look)),
         cell("DESCRIPTION", |kind, look| text(&kind["description"], look)),
@@ -92,9 +93,12 @@ pub struct AddArgs {
     /// Which version the schema is
     #[arg(long, value_name = "VERSION", default_value = "1")]
     schema_version: String,
-    /// Only endpoints of those who have this feature flag see it
+    /// In the portal, only those who have this feature flag see it; as often as needed
     #[arg(long, value_name = "FLAG")]
-    feature_flag: Option<String>,
+    feature_flag: Vec<String>,
+    /// What to list it under
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
     /// Say that it will go away
     #[arg(long)]
     deprecated: bool,
@@ -121,6 +125,9 @@ pub struct EditArgs {
     /// Which version the schema is
     #[arg(long, value_name = "VERSION", default_value = "1")]
     schema_version: String,
+    /// What to list it under
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
     /// Whether it will go away
     #[arg(long, value_name = "BOOL")]
     deprecated: Option<bool>,
@@ -231,7 +238,9 @@ async fn add(args: AddArgs, session: &mut Session<'_, '_>) -> Outcome {
         set(&mut body, "description", Some(args.description));
     }
     set(&mut body, "schemas", schemas);
-    set(&mut body, "featureFlag", args.feature_flag);
+    let flags = Some(args.feature_flag).filter(|flags| !flags.is_empty());
+    set(&mut body, "featureFlags", flags);
+    set(&mut body, "groupName", args.group);
     set(&mut body, "deprecated", args.deprecated.then_some(true));
     let call = (Method::POST, PATH, Some(Value::Object(body)));
     session.change_and_show(&KIND, call, &args.make).await
@@ -242,6 +251,7 @@ async fn edit(args: EditArgs, session: &mut Session<'_, '_>) -> Outcome {
     let mut body = session.object(args.file.as_deref())?;
     set(&mut body, "description", args.description);
     set(&mut body, "schemas", schemas);
+    set(&mut body, "groupName", args.group);
     set(&mut body, "deprecated", args.deprecated);
     set(&mut body, "archived", args.archived);
     if body.is_empty() {

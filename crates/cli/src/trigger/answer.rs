@@ -20,7 +20,7 @@ const ANSWER_MAX: usize = 64 << 10;
 
 /// Where requests are sent to.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(crate) struct Target {
     server: Server,
     path: String,
     place: String,
@@ -28,15 +28,15 @@ pub(super) struct Target {
 
 /// What was answered.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
     pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     pub(super) took: Duration,
 }
 
 impl Answer {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
         let (_, value) = headers.find(|(found, _)| found == name)?;
         Some(value)
@@ -44,7 +44,7 @@ impl Answer {
 }
 
 impl Target {
-    pub(super) fn parse(text: &str, insecure: bool) -> Result<Self, Failure> {
+    pub(crate) fn parse(text: &str, insecure: bool) -> Result<Self, Failure> {
         let (server, path) = Server::and_path(text)?;
         // Whoever reads the token of a source can send to it: it stands on no screen.
         let hidden = path.strip_prefix("/in/").map(|_| "/in/…");
@@ -57,7 +57,7 @@ impl Target {
     }
 
     /// The URL without what is secret of it.
-    pub(super) fn shown(&self) -> &str {
+    pub(crate) fn shown(&self) -> &str {
         &self.place
     }
 
@@ -66,7 +66,7 @@ impl Target {
     }
 
     /// Sends one request over a connection of its own.
-    pub(super) async fn send(&self, ready: &Ready) -> Result<Answer, Failure> {
+    pub(crate) async fn send(&self, ready: &Ready) -> Result<Answer, Failure> {
         let mut sender = self.connect().await?;
         self.send_over(&mut sender, ready).await
     }

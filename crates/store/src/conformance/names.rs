@@ -215,7 +215,8 @@ fn event_type(world: &World<'_>, name: &str) -> NewEventType {
         description: "what happened".into(),
         archived: false,
         deprecated: false,
-        feature_flag: None,
+        feature_flags: Vec::new(),
+        group: None,
         schemas: None,
         enforced: false,
         event_types_max: u64::MAX,
@@ -355,14 +356,16 @@ pub async fn event_types_are_listed_by_name(store: &dyn Store) {
 pub async fn an_event_type_is_changed_archived_and_erased(store: &dyn Store) {
     let mut world = World::new(store).await;
     let new = NewEventType {
-        feature_flag: Some("beta".into()),
+        feature_flags: vec!["beta".into(), "gamma".into()],
+        group: Some("shop".into()),
         ..event_type(&world, "a")
     };
     let made = store.create_event_type(new.clone()).await.unwrap();
     world.wait(5);
     let (organization, name) = (world.organization, new.name);
     let change = EventTypeChange {
-        feature_flag: Some(None),
+        feature_flags: Some(vec!["gamma".into()]),
+        group: Some(None),
         deprecated: Some(true),
         now: world.now,
         ..EventTypeChange::default()
@@ -371,7 +374,8 @@ pub async fn an_event_type_is_changed_archived_and_erased(store: &dyn Store) {
     let changed = store.update_event_type(organization, &name, change).await;
 
     let expected = EventTypeRow {
-        feature_flag: None,
+        feature_flags: vec!["gamma".into()],
+        group: None,
         deprecated: true,
         updated: world.now,
         ..made.into_inner()

@@ -492,7 +492,8 @@ impl State {
             description: new.description.clone(),
             archived: new.archived,
             deprecated: new.deprecated,
-            feature_flag: new.feature_flag.clone(),
+            feature_flags: new.feature_flags.clone(),
+            group: new.group.clone(),
             schemas: new.schemas.clone(),
             enforced: new.enforced,
             created: before.map_or(new.now, |before| before.created),
@@ -543,7 +544,8 @@ impl State {
         set(&mut row.description, change.description.as_ref());
         set(&mut row.archived, change.archived.as_ref());
         set(&mut row.deprecated, change.deprecated.as_ref());
-        set(&mut row.feature_flag, change.feature_flag.as_ref());
+        set(&mut row.feature_flags, change.feature_flags.as_ref());
+        set(&mut row.group, change.group.as_ref());
         set(&mut row.schemas, change.schemas.as_ref());
         set(&mut row.enforced, change.enforced.as_ref());
         row.updated = change.now;

@@ -57,6 +57,8 @@ pub(crate) struct Report {
     pub(crate) strays: u64,
     /// The most requests that hung at once.
     pub(crate) hung_peak: u64,
+    /// The most connections that were open at once.
+    pub(crate) connections_peak: u64,
     /// When the first new one came, in nanoseconds since 1970.
     pub(crate) first_nanos: u64,
     /// When the last new one came.
@@ -105,6 +107,7 @@ struct Seen {
     arrived: Vec<BitSet>,
     refused: Vec<BitSet>,
     hung: u64,
+    connections: u64,
     report: Report,
     latency: Latencies,
 }
@@ -116,10 +119,11 @@ impl Receiver {
         report.latency = seen.latency.percentiles();
         if let Command::Reset { first_sequence } = command {
             // Requests that hang outlive the round, so their number does too.
-            let hung = seen.hung;
+            let (hung, connections) = (seen.hung, seen.connections);
             *seen = Seen {
                 first_sequence,
                 hung,
+                connections,
                 ..Seen::default()
             };
         }
@@ -160,6 +164,16 @@ impl Handler for Receiver {
 
     fn gave_up(&self) {
         self.0.borrow_mut().hung -= 1;
+    }
+
+    fn opened(&self) {
+        let mut seen = self.0.borrow_mut();
+        seen.connections += 1;
+        seen.report.connections_peak = seen.report.connections_peak.max(seen.connections);
+    }
+
+    fn closed(&self) {
+        self.0.borrow_mut().connections -= 1;
     }
 }
 

@@ -3,7 +3,7 @@
 //! Each endpoint takes one event type, so that a message has one delivery. Rounds with and
 //! without the bad neighbour alternate.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 
 use posthaste_bench::child::Role;
 use posthaste_bench::latency::millis;
@@ -28,10 +28,18 @@ enum Bad {
     Resets,
     /// Takes the connection and never says a word of TLS.
     Mute,
+    /// Has a name whose server never answers.
+    Nameless,
 }
 
 impl Bad {
-    const ALL: [Self; 4] = [Self::Hangs, Self::Drips, Self::Resets, Self::Mute];
+    const ALL: [Self; 5] = [
+        Self::Hangs,
+        Self::Drips,
+        Self::Resets,
+        Self::Mute,
+        Self::Nameless,
+    ];
 
     const fn describe(self) -> &'static str {
         match self {
@@ -39,6 +47,7 @@ impl Bad {
             Self::Drips => "beside one that answers a byte at a time",
             Self::Resets => "beside one that breaks each connection",
             Self::Mute => "beside one whose TLS handshake never ends",
+            Self::Nameless => "beside one whose name is never resolved",
         }
     }
 }
@@ -112,6 +121,9 @@ fn run(lab: &mut Lab, bad: &Neighbours) -> anyhow::Result<Section> {
     // Never accepted from: the kernel takes the connection, and nobody ever answers.
     let mute = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let mute = mute.local_addr().map(|address| (mute, address))?;
+    // A name server that reads nothing.
+    let names = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let names = names.local_addr().map(|address| (names, address))?;
     let url = |path: &str| format!("http://{}/{path}", listening.address);
     let healthy = (1..=HEALTHY)
         .map(|n| json!({ "url": url(&format!("e/{n}")), "eventTypes": [format!("healthy.{n}")] }));
@@ -124,6 +136,7 @@ fn run(lab: &mut Lab, bad: &Neighbours) -> anyhow::Result<Section> {
                 Bad::Drips => url(&format!("drip/{n}")),
                 Bad::Resets => url(&format!("reset/{n}")),
                 Bad::Mute => format!("https://{}/{n}", mute.1),
+                Bad::Nameless => format!("http://n{n}.nameless.test/{n}"),
             };
             let mut endpoints = healthy.clone();
             if let Some(kind) = beside {
@@ -132,7 +145,8 @@ fn run(lab: &mut Lab, bad: &Neighbours) -> anyhow::Result<Section> {
                 ));
             }
             // A server of its own: what hung in one round would still hang in the next.
-            let side = lab.side(Kind::Server, bad.name, &[], &endpoints)?;
+            let settings = [("POSTHASTE__EGRESS__NAME_SERVERS", &*names.1.to_string())];
+            let side = lab.side(Kind::Server, bad.name, &settings, &endpoints)?;
             phases.push(phase(lab, &side, &mut receiver, beside, bad.count)?);
             side.end()?;
         }

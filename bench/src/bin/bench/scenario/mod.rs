@@ -1,7 +1,9 @@
 //! What is measured, by name.
 
 mod backlog;
+mod herd;
 mod hung;
+mod prune;
 mod shape;
 mod stored;
 
@@ -33,15 +35,20 @@ pub(crate) enum Scenario {
     Filters,
     /// An endpoint that never answers beside 99 that do
     Hung,
-    /// One that hangs, drips, resets, or never finishes a TLS handshake, beside 99 healthy ones
+    /// One that hangs, drips, resets, never ends a TLS handshake or never has an address, beside 99
+    /// healthy ones
     Bad,
     /// 9,900 endpoints that never answer beside 99 healthy ones
     #[value(name = "hung-many")]
     HungMany,
     /// Rates and pages with many messages stored, beside an empty store
     Stored,
+    /// Publishes while all that is stored is pruned, beside one that keeps it
+    Prune,
     /// Messages that pile up while the receiver is down
     Backlog,
+    /// Messages for 500 endpoints whose receiver is down, and then comes back
+    Herd,
 }
 
 impl std::fmt::Display for Scenario {
@@ -78,7 +85,9 @@ impl Scenario {
             Self::Bad => "bad",
             Self::HungMany => "hung-many",
             Self::Stored => "stored",
+            Self::Prune => "prune",
             Self::Backlog => "backlog",
+            Self::Herd => "herd",
         }
     }
 
@@ -125,7 +134,9 @@ impl Scenario {
             Self::Bad => return hung::each(lab),
             Self::HungMany => return hung::many(lab),
             Self::Stored => return stored::run(lab),
+            Self::Prune => return prune::run(lab),
             Self::Backlog => return backlog::run(lab),
+            Self::Herd => return herd::run(lab),
         };
         shape::run(lab, self.name(), &shapes)
     }

@@ -60,7 +60,7 @@ pub(super) fn run(lab: &mut Lab) -> anyhow::Result<Section> {
 }
 
 /// Publishes in batches, and waits until all is delivered.
-fn fill(lab: &mut Lab, side: &Side, receiver: &mut Role) -> anyhow::Result<f64> {
+pub(super) fn fill(lab: &mut Lab, side: &Side, receiver: &mut Role) -> anyhow::Result<f64> {
     let messages = lab.options.stored;
     let job = Job {
         batch: BATCH,
