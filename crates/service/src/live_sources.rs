@@ -226,6 +226,15 @@ impl LiveSources {
         table.index(&tokens);
     }
 
+    /// The sources that were made last.
+    pub(crate) fn latest(&self, most: usize) -> Vec<SourceKey> {
+        let table = self.table.read().expect("no panic while it is held");
+        let mut keys: Vec<_> = table.hashes.keys().copied().collect();
+        keys.sort_unstable_by(|one, other| other.cmp(one));
+        keys.truncate(most);
+        keys
+    }
+
     /// Forgets what is known of a source but its tokens.
     pub(crate) fn stale(&self, key: SourceKey) {
         let mut table = self.table.write().expect("no panic while it is held");

@@ -280,7 +280,6 @@ impl Service {
 
     /// The secrets that a request may have been signed with, those of neighbours included.
     async fn suspects(&self, source: &LiveSource) -> Suspects {
-        const NEIGHBOURS: u16 = 16;
         let now = self.now();
         let mut suspects = Suspects::default();
         for secret in &source.row.secrets {
@@ -293,25 +292,44 @@ impl Service {
                 suspects.others.push(("a previous secret".to_owned(), text));
             }
         }
-        let page = store::PageRequest {
-            limit: NEIGHBOURS,
-            order: store::Order::Descending,
-            cursor: None,
-        };
-        let neighbours = self.store().sources(source.row.application, page).await;
-        let neighbours = neighbours.map(|page| page.items).unwrap_or_default();
-        for other in neighbours
-            .iter()
-            .filter(|other| other.key != source.row.key)
-        {
+        for other in self.neighbours(&source.row).await {
+            let label = if other.application == source.row.application {
+                format!("the secret of the source {}", other.id)
+            } else {
+                // Whoever reads the diagnosis may know this application only.
+                "the secret of a source of another application".to_owned()
+            };
             for secret in &other.secrets {
-                if let Ok(text) = self.source_secret(other, secret) {
-                    let label = format!("the secret of the source {}", other.id);
-                    suspects.others.push((label, text));
+                if let Ok(text) = self.source_secret(&other, secret) {
+                    suspects.others.push((label.clone(), text));
                 }
             }
         }
         suspects
+    }
+
+    /// Sources that the request may have been meant for: those of the application, and then the
+    /// latest of the organization.
+    async fn neighbours(&self, source: &store::Source) -> Vec<store::Source> {
+        const OWN: u16 = 16;
+        const OTHERS: usize = 32;
+        let page = store::PageRequest {
+            limit: OWN,
+            order: store::Order::Descending,
+            cursor: None,
+        };
+        let own = self.store().sources(source.application, page).await;
+        let mut found = own.map(|page| page.items).unwrap_or_default();
+        found.retain(|other| other.key != source.key);
+        for key in self.0.sources.latest(OTHERS) {
+            if let Ok(Some(other)) = self.store().source_by_key(key).await
+                && other.organization == source.organization
+                && other.application != source.application
+            {
+                found.push(other);
+            }
+        }
+        found
     }
 }
 

@@ -142,6 +142,38 @@ async fn what_is_ambiguous_changed_or_anothers_is_refused() {
     assert_eq!(send(&api, &path_a, &good, r#"{"a": 1}"#).await, 200);
 }
 
+#[tokio::test]
+async fn a_diagnosis_knows_the_secrets_of_other_sources() {
+    let api = TestApi::new().await;
+    api.acme().await;
+    let path = path(&api.github().await);
+    api.post("/api/v1/app", r#"{"name": "Other", "uid": "other"}"#)
+        .await
+        .expect(201);
+    let source =
+        |secret: &str| json!({"name": "x", "provider": "github", "secrets": [secret]}).to_string();
+    let (mine, theirs) = ("a second secret of acme's", "a secret of the other's");
+    let neighbour = api.post(SOURCES, &source(mine)).await.expect(201);
+    let others = "/api/v1/app/other/source";
+    api.post(others, &source(theirs)).await.expect(201);
+
+    for secret in [mine, theirs] {
+        let signature = signature(secret, "{}");
+        let headers = [("x-hub-signature-256", signature.as_str())];
+        api.deliver(&path, &headers, "{}").await.expect(401);
+    }
+
+    let requests = api.requests("verdict=rejected").await;
+    let why = |index: usize| requests[index]["diagnosis"].as_str().unwrap();
+    assert!(
+        why(0).contains("a source of another application"),
+        "{}",
+        why(0)
+    );
+    let neighbour = neighbour["id"].as_str().unwrap();
+    assert!(why(1).contains(neighbour), "{}", why(1));
+}
+
 /// D12: a thousand at once are one effect.
 #[tokio::test(start_paused = true)]
 async fn a_thousand_repeats_at_once_are_one_message() {
