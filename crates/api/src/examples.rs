@@ -6,7 +6,8 @@ use axum::extract::State;
 use domain::{Channel, EventType};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use service::Service;
+use serde_json::value::RawValue;
+use service::{ExampleInput, Service};
 
 use crate::answer::{Answer, Found};
 use crate::error::ApiError;
@@ -37,9 +38,16 @@ pub(crate) fn routes() -> ApiRouter<Service> {
 /// Whose example to send.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct EventExampleIn {
+struct EventExampleIn<'a> {
     /// The event type's name
     event_type: String,
+    /// Which of the schema's examples to send, counted from 0; without a list of them it says
+    /// nothing
+    example_index: Option<u32>,
+    /// What to send in place of an example; not for portal tokens
+    #[serde(borrow)]
+    #[schemars(with = "Option<std::collections::BTreeMap<String, serde_json::Value>>")]
+    payload: Option<&'a RawValue>,
 }
 
 /// What a message would say of itself.
@@ -60,20 +68,18 @@ async fn send(
     State(service): State<Service>,
     access: Access,
     Path(path): Path<EndpointPath>,
-    body: Body<EventExampleIn>,
+    body: Body<EventExampleIn<'_>>,
 ) -> Result<Found<MessageOut>, ApiError> {
     let (application, endpoint) = path.parse()?;
-    let example = body.parse::<EventExampleIn>()?;
+    let example = body.parse::<EventExampleIn<'_>>()?;
     let idempotency = body.idempotency(&service, access)?;
-    let event_type = &example.event_type;
+    let input = ExampleInput {
+        event_type: &example.event_type,
+        index: example.example_index.unwrap_or_default(),
+        payload: example.payload.map(RawValue::get),
+    };
     let sent = service
-        .send_example(
-            access.caller,
-            &application,
-            &endpoint,
-            event_type,
-            idempotency,
-        )
+        .send_example(access.caller, &application, &endpoint, input, idempotency)
         .await?;
     Ok(Answer(MessageOut::of_row(sent, true)))
 }

@@ -187,6 +187,7 @@ pub(crate) const ROUTES: &[(Method, &str, Permission)] = &[
     (POST,   "/api/v1/app/{app_id}/endpoint/{endpoint_id}/recover", portal(Write, SEND)),
     (POST,   "/api/v1/app/{app_id}/endpoint/{endpoint_id}/replay-missing", portal(Write, SEND)),
     (POST,   "/api/v1/app/{app_id}/endpoint/{endpoint_id}/send-example", portal(Write, SEND)),
+    (POST,   "/api/v1/app/{app_id}/msg/bulk-expunge", application(Write)),
     (POST,   "/api/v1/app/{app_id}/msg/expunge-all-contents", application(Write)),
     (POST,   "/api/v1/app/{app_id}/msg/precheck/active", application(Publish)),
     (DELETE, "/api/v1/app/{app_id}/msg/{msg_id}/content", application(Write)),

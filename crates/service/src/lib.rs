@@ -70,6 +70,7 @@ pub use engine::Published;
 pub use error::{Error, FieldError};
 pub use event_type_import::ImportedEventType;
 pub use event_types::{EventTypeInput, EventTypePatch};
+pub use examples::ExampleInput;
 pub use fetch::FetchError;
 pub use handshakes::HandshakeAnswer;
 pub use idempotency::IdempotentRequest;

@@ -182,7 +182,7 @@ impl Service {
             }))
     }
 
-    fn payload(
+    pub(crate) fn payload(
         &self,
         fields: &mut Fields,
         input: &PayloadInput<'_>,

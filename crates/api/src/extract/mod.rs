@@ -3,7 +3,7 @@
 mod access;
 mod body;
 mod json;
-mod path;
+pub(crate) mod path;
 mod query;
 
 pub(crate) use access::{Access, bearer};

@@ -58,7 +58,7 @@ pub(crate) fn endpoint(text: &str) -> Result<EndpointRef, ApiError> {
     }
 }
 
-fn message(text: &str) -> Result<MessageRef, ApiError> {
+pub(crate) fn message(text: &str) -> Result<MessageRef, ApiError> {
     match text.parse() {
         Ok(id) => Ok(MessageRef::Id(id)),
         Err(_) => match EventId::parse(text) {

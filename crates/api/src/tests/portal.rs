@@ -94,6 +94,23 @@ async fn tokens_of_a_session_end_together() {
     assert!(!is_known(&b).await);
 }
 
+/// An example is the operator's; what a customer made up would be a message of its own.
+#[tokio::test(start_paused = true)]
+async fn a_token_sends_examples_and_nothing_of_its_own() {
+    let api = TestApi::new().await;
+    api.acme_with_hook().await;
+    let example = r#"{"name": "a", "description": "", "schemas": {"1": {"examples": [{}]}}}"#;
+    api.post("/api/v1/event-type", example).await.expect(201);
+    let token = token(&api, "{}").await;
+    let path = "/api/v1/app/acme/endpoint/hook/send-example";
+    let send = async |body: &str| call_as(&api, &token, Method::POST, path, body).await;
+
+    send(r#"{"eventType": "a"}"#).await.expect(200);
+    let refused = send(r#"{"eventType": "a", "payload": {}}"#).await;
+
+    refused.expect_problem(403, "insufficient_permissions");
+}
+
 /// F9: what is not in its capabilities is refused, whatever else it may do.
 #[tokio::test(start_paused = true)]
 async fn a_token_does_what_its_capabilities_say() {

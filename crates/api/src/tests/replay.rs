@@ -285,6 +285,38 @@ async fn an_erased_payload_is_gone_and_cannot_be_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn payloads_are_erased_by_a_list_of_ids() {
+    let api = TestApi::new().await;
+    api.acme_with_hook().await;
+    let (first, event) = (r#"{"eventType": "a", "payload": {"n": 1}}"#, "order-7");
+    let id = api.publish(first).await;
+    let second = r#"{"eventType": "a", "payload": {"n": 1}, "eventId": "order-7"}"#;
+    api.publish(second).await;
+    let kept = api.publish(first).await;
+    api.settle().await;
+    let body = json!({"ids": [id, event, "none", "no id"]}).to_string();
+    let path = format!("{APP}/msg/bulk-expunge");
+
+    let erased = api.post(&path, &body).await.expect(200);
+
+    let expected = json!({
+        (id.as_str()): "expunged", (event): "expunged", "none": "not-found", "no id": "not-found",
+    });
+    assert_eq!(erased["results"], expected);
+    for (message, payload) in [
+        (id.as_str(), json!({})),
+        (event, json!({})),
+        (&kept, json!({"n": 1})),
+    ] {
+        let message = api.get(&format!("{APP}/msg/{message}")).await.expect(200);
+        assert_eq!(message["payload"], payload);
+    }
+    let many: Vec<_> = (0..=1_000).map(|n| n.to_string()).collect();
+    let refused = api.post(&path, &json!({"ids": many}).to_string()).await;
+    refused.expect_faults(&["body.ids"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_erased_answer_is_gone() {
     let api = TestApi::new().await;
     api.acme_with_hook().await;
@@ -350,6 +382,14 @@ async fn an_example_goes_to_one_endpoint_whatever_it_subscribed_to() {
         seen[0].headers["webhook-id"],
         message["id"].as_str().unwrap()
     );
+    let sent_as = format!("{APP}/endpoint/picky/send-example");
+    let beyond = r#"{"eventType": "with.example", "exampleIndex": 1}"#;
+    let refused = api.post(&sent_as, beyond).await;
+    refused.expect_faults(&["body.exampleIndex"]);
+    let own = r#"{"eventType": "without", "payload": {"b": 1.0, "a":  2}}"#;
+    api.post(&sent_as, own).await.expect(200);
+    api.settle().await;
+    assert_eq!(api.network.seen()[1].body, br#"{"b": 1.0, "a":  2}"#[..]);
     send("without").await.expect_problem(409, "no_example");
     send("unknown").await.expect_faults(&["body.eventType"]);
     send("a b").await.expect_faults(&["body.eventType"]);

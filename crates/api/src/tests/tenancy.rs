@@ -37,6 +37,7 @@ fn body_of(method: &Method, path: &str) -> &'static str {
             r#"{"headers": {}}"#
         }
         ("POST", "/api/v1/app/{app_id}/msg") => r#"{"eventType": "a", "payload": {}}"#,
+        ("POST", "/api/v1/app/{app_id}/msg/bulk-expunge") => r#"{"ids": ["event"]}"#,
         ("POST", "/api/v1/app/{app_id}/msg/batch") => {
             r#"{"messages": [{"eventType": "a", "payload": {}}]}"#
         }

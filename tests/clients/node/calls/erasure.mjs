@@ -16,5 +16,8 @@ export async function run(world) {
   await refused(unknown, 404, "erasing nothing is 404");
   const resend = () => attempts.resend(app, id, "all");
   await refused(resend, 409, "resending what was erased is 409");
+  const other = await world.publish("invoice.secret", 43);
+  const { results } = await messages.bulkExpungeContent(app, { ids: [other.id, "nothing"] });
+  same([results[other.id], results.nothing], ["expunged", "not-found"], "erased by a list");
   ok("a payload is erased");
 }

@@ -23,6 +23,9 @@ export async function run(world) {
   await invalid(bad, "name", "a bad name is 422 and named");
   const patched = await api.patch(name, { description: "Patched", deprecated: true });
   same([patched.description, patched.deprecated], ["Patched", true], "a patch");
+  await api.patch(name, { groupName: "shop", featureFlags: ["beta"] });
+  const { groupName, featureFlags } = await api.get(name);
+  same([groupName, featureFlags], ["shop", ["beta"]], "a group and flags");
   const updated = await api.upsert(name, { description: "Updated", schemas });
   same([updated.description, updated.deprecated], ["Updated", false], "an update");
   await api.upsert(`${name}.2`, { description: "Made" });

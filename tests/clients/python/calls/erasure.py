@@ -1,4 +1,4 @@
-from svix.api import MessageGetOptions
+from svix.api import BulkExpungeContentsIn, MessageGetOptions
 
 from check import ok, refused, same
 
@@ -27,4 +27,14 @@ def run(world):
         409,
         "resending what was erased is 409",
     )
+    other = world.publish("invoice.secret", 43).id
+    erased = messages.bulk_expunge_content(app, BulkExpungeContentsIn(ids=[other, "nothing"]))
+    results = {id: str(status) for id, status in erased.results.items()}
+    same(results, {other: "expunged", "nothing": "not-found"}, "payloads erased by a list")
+    last = world.publish("invoice.secret", 44).id
+    task = messages.expunge_all_contents(app)
+    same(str(task.task), "application.purge_content", "the kind of a task")
+    same(str(world.finished(task).status), "finished", "the end of erasing everything")
+    erased = messages.get(app, last, MessageGetOptions(with_content=True))
+    same(erased.payload, {}, "a payload among all")
     ok("a payload is erased, and once more changes nothing")

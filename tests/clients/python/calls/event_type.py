@@ -1,5 +1,6 @@
 from svix.api import (
     EventTypeDeleteOptions,
+    EventTypeImportOpenApiIn,
     EventTypeIn,
     EventTypeListOptions,
     EventTypePatch,
@@ -38,12 +39,30 @@ def run(world):
     patched = api.patch(name, EventTypePatch(description="Patched", deprecated=True))
     same((patched.description, patched.deprecated), ("Patched", True), "a patch")
     same(patched.schemas, SCHEMAS, "what a patch leaves out stays")
+    grouped = EventTypePatch(group_name="shop", feature_flags=["beta", "gamma"])
+    api.patch(name, grouped)
+    read = api.get(name)
+    same((read.group_name, read.feature_flags), ("shop", ["beta", "gamma"]), "group and flags")
+    same(read.feature_flag, "beta", "the older field has the first flag")
     updated = api.upsert(name, EventTypeUpsertIn(description="Updated", schemas=SCHEMAS))
     same((updated.description, updated.deprecated), ("Updated", False), "an update")
     made = api.upsert(f"{name}.2", EventTypeUpsertIn(description="Made"))
     same(made.name, f"{name}.2", "an upsert makes what is not there")
     ok("event types are created, patched, updated and upserted")
+    imports(world, f"{name}.imported")
     archives(world, name)
+
+
+def imports(world, name):
+    api = world.svix.event_type
+    spec = {"webhooks": {name: {"post": {"description": "From a description"}}}}
+    dry = api.import_openapi(EventTypeImportOpenApiIn(spec=spec, dry_run=True))
+    same(dry.data.modified, [name], "what an import would change")
+    refused(lambda: api.get(name), 404, "a dry run changes nothing")
+    api.import_openapi(EventTypeImportOpenApiIn(spec=spec))
+    same(api.get(name).description, "From a description", "an imported event type")
+    api.delete(name, EventTypeDeleteOptions(expunge=True))
+    ok("event types are imported")
 
 
 def archives(world, name):

@@ -1,8 +1,8 @@
 """An example of an event type, made from its schema."""
 
-from svix.api import EventExampleIn, EventTypeDeleteOptions, EventTypeIn
+from svix.api import EventExampleIn, EventTypeDeleteOptions, EventTypeIn, MessagePrecheckIn
 
-from check import ok, same
+from check import invalid, ok, same
 
 SCHEMA = {
     "type": "object",
@@ -19,9 +19,19 @@ def run(world):
     example = world.endpoint("/example", uid="example")
     world.endpoint("/other")
     sent = world.svix.endpoint.send_example(world.app, "example", EventExampleIn(event_type=name))
+    second = EventExampleIn(event_type=name, example_index=1)
+    invalid(
+        lambda: world.svix.endpoint.send_example(world.app, "example", second),
+        "exampleIndex",
+        "an example that is not there is 422",
+    )
     same(sent.event_type, name, "an example's event type")
     same(sent.payload, {"id": "shp_1"}, "an example's payload")
     attempts = world.attempts(sent.id, 1)
+    stats = world.svix.endpoint.get_attempt_stats(world.app, "example")
+    same(stats.success, 1, "how the endpoint fared")
+    active = lambda kind: world.svix.message.precheck(world.app, MessagePrecheckIn(event_type=kind))
+    same(active(name).active, True, "a message would go somewhere")
     same([a.endpoint_id for a in attempts], [example.id], "an example goes to one endpoint")
     api.delete(name, EventTypeDeleteOptions(expunge=True))
     ok("an example is sent")
