@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 fn main() {
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR"))
+    // Asked when it runs: a tree that was moved brings this program along as it was built.
+    let here = env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where the crate is");
+    let docs = Path::new(&here)
         .join("../../docs")
         .canonicalize()
         .expect("the folder of the documentation");
