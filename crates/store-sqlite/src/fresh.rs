@@ -5,7 +5,7 @@
 //! attempt that succeeded ends it. That spares an insert and a delete in a table and an index.
 //!
 //! The writer knows in memory which deliveries are fresh. They get their rows
-//! - before any unit of work but publishing and recording,
+//! - before any unit of work but publishing, recording, and the part of pruning that goes by age,
 //! - before a query that reads rows of deliveries, if it could meet them,
 //! - when an attempt leads to anything but a success,
 //! - when so many later messages were published that finding them again would take long.
@@ -132,6 +132,11 @@ impl Fresh {
             fresh.insert(message, due, left);
         }
         Ok(fresh)
+    }
+
+    /// Says whether a message has deliveries without rows.
+    pub(crate) fn has(&self, message: i64) -> bool {
+        self.messages.contains_key(&message)
     }
 
     /// Says whether a message's deliveries may go without rows.

@@ -13,8 +13,8 @@ use store::{IdempotencyKind, Prune, Pruned};
 use crate::delivery;
 use crate::fault::Fault;
 use crate::scrub::{self, Cut, Walk};
-use crate::writer::{Memory, Tx};
-use crate::{audit, codec, endpoint, expand, job_step, line, request};
+use crate::writer::{Memory, Tx, Weight};
+use crate::{audit, codec, endpoint, expand, fresh, job_step, line, request};
 
 /// Where housekeeping goes on. Forgetting it costs a walk from the beginning, nothing else.
 #[derive(Debug, Default)]
@@ -106,6 +106,18 @@ impl Pruner {
     }
 }
 
+/// Says how much of a merged transaction a call takes. It shares a commit if it can: one of its
+/// own would delay what comes meanwhile.
+pub(crate) fn weight(prune: &Prune) -> Weight {
+    Weight {
+        messages: prune.rows.into(),
+        patient: true,
+        ..Weight::default()
+    }
+}
+
+/// Does one batch. It never refuses, so it needs no savepoint; and it knows of deliveries without
+/// rows, so it leaves them so.
 pub(crate) fn prune(tx: &mut Tx<'_>, prune: &Prune) -> Result<Pruned, Fault> {
     let mut work = Work {
         connection: tx.connection,
@@ -171,11 +183,20 @@ impl Work<'_> {
             .collect()
     }
 
+    /// Gives deliveries without rows theirs, before a phase that goes by rows.
+    fn make_rows(&self) -> rusqlite::Result<()> {
+        let mut fresh = fresh::lock(&self.memory.fresh);
+        fresh.settle(self.connection, self.memory.newest)
+    }
+
     // ---- Canceled deliveries -----------------------------------------------------------------
 
     fn settle(&mut self, unsettled: &mut Option<BTreeSet<i64>>) -> Result<Done, Fault> {
         let unsettled =
             unsettled.get_or_insert_with(|| self.memory.generations.keys().copied().collect());
+        if !unsettled.is_empty() {
+            self.make_rows()?;
+        }
         while let Some(endpoint) = unsettled.first().copied() {
             let generation = self.memory.generation(EndpointKey(endpoint));
             let messages = self.keys(UNSETTLED, &[endpoint, generation])?;
@@ -285,6 +306,9 @@ impl Work<'_> {
     }
 
     fn is_finished(&self, message: i64) -> rusqlite::Result<bool> {
+        if fresh::lock(&self.memory.fresh).has(message) {
+            return Ok(false);
+        }
         let unfinished = self
             .connection
             .prepare_cached(UNFINISHED)?
@@ -300,10 +324,15 @@ impl Work<'_> {
                 "SELECT key FROM message WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3",
                 &[*from, cutoff],
             )?;
-            let Some(last) = messages.last() else { break };
-            *from = last + 1;
-            self.spend(messages.len());
+            if messages.is_empty() {
+                break;
+            }
             for message in messages {
+                if self.left == 0 {
+                    return Ok(false);
+                }
+                *from = message + 1;
+                self.spend(1);
                 if self.is_finished(message)? {
                     self.erase_message(message)?;
                 }
@@ -434,6 +463,9 @@ impl Work<'_> {
     // ---- Deleted endpoints and applications ----------------------------------------------------
 
     fn erase_deleted(&mut self) -> Result<Done, Fault> {
+        if self.first(DELETED)?.is_some() {
+            self.make_rows()?;
+        }
         while let Some(endpoint) =
             self.first("SELECT key FROM endpoint WHERE deleted IS NOT NULL")?
         {
@@ -581,6 +613,11 @@ impl Work<'_> {
         Ok(self.left > 0)
     }
 }
+
+const DELETED: &str = "
+    SELECT key FROM endpoint WHERE deleted IS NOT NULL
+     UNION ALL
+    SELECT key FROM application WHERE deleted IS NOT NULL LIMIT 1";
 
 pub(crate) const UNSETTLED: &str = "
     SELECT message FROM delivery

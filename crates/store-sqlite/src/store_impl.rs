@@ -441,7 +441,8 @@ impl Store for SqliteStore {
         self.read(move |c, _| job_step::preview(c, &preview)).await
     }
     async fn prune(&self, prune: Prune) -> Result<Pruned, Error> {
-        self.write(move |tx| prune::prune(tx, &prune)).await
+        self.write_checked(prune::weight(&prune), move |tx| prune::prune(tx, &prune))
+            .await
     }
 
     async fn backup(&self, backup: Backup) -> Result<(), Error> {

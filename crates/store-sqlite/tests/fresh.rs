@@ -196,3 +196,34 @@ async fn a_message_that_is_not_the_newest_is_found_after_a_crash() {
 
     assert_eq!(due(&world, &reopened, &endpoint).await, ids);
 }
+
+/// Retention shorter than a delivery takes: the delivery comes first, and pruning does not make
+/// rows of all the others on its way.
+#[tokio::test]
+async fn pruning_by_age_makes_no_row_and_erases_nothing_that_is_to_be_delivered() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("store.db");
+    let store = open(&file);
+    let mut world = World::new(&store).await;
+    let endpoint = world.endpoint().await;
+    let (done, waits) = (
+        world.send(&[&endpoint]).await,
+        world.send(&[&endpoint]).await,
+    );
+    let success = AfterAttempt::Success;
+    world.tried(done, &endpoint, 1, success).await;
+    let prune = store::Prune {
+        now: NOW.plus(Duration::from_hours(24 * 365)),
+        history: Duration::from_hours(1),
+        statistics: Duration::from_hours(1),
+        rows: 500,
+    };
+
+    let pruned = store.prune(prune).await.unwrap();
+    let made = rows(&file);
+    let left = due(&world, &open(&crash(&file)), &endpoint).await;
+
+    assert_eq!((pruned.payloads, pruned.history), (1, 2), "{pruned:?}");
+    assert_eq!(made, 0, "rows");
+    assert_eq!(left, [waits]);
+}
