@@ -34,7 +34,7 @@ Usage: cargo xtask <command>
   openapi          writes docs/openapi.json anew from the program
   bench [ARGS]     measures; ARGS go to the load program
   crash [ARGS]     kills the program under load and counts what is lost, `--kills N` times;
-                   `crash term` and `crash full` break it in other ways
+                   `crash term`, `full` and `images` break it in other ways
   sim [ARGS]       runs the simulated world, `--seed N`
 ";
 

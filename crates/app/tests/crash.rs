@@ -70,6 +70,15 @@ async fn a_full_disk_refuses_stops_deliveries_and_heals_without_a_restart() {
     }
 }
 
+/// The kernel writes out what a killed process has handed to it; a power cut does not.
+#[tokio::test]
+async fn a_power_cut_at_any_moment_loses_nothing_that_was_accepted() {
+    let _alone = alone().await;
+    if external::installed("strace") && external::permitted("strace", &["-f", "true"]) {
+        lab(&["images", "--images", "100", "--served", "2"]).await;
+    }
+}
+
 /// `fdatasync` fails once: the disk has lost what it had promised. Carrying on would answer 202 for
 /// messages that are nowhere, so the process must end, and what it had answered must be there.
 #[tokio::test]

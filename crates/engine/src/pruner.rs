@@ -41,7 +41,10 @@ impl Pace {
         if new > 0 {
             self.last = Some(now);
         }
-        if self.last.is_none_or(|last| now.saturating_sub(last) >= QUIET_AFTER) {
+        if self
+            .last
+            .is_none_or(|last| now.saturating_sub(last) >= QUIET_AFTER)
+        {
             return (most, BREATH);
         }
         let rows = u16::try_from(new + new / 4 + ROWS_LEAST).unwrap_or(u16::MAX);

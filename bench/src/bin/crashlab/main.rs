@@ -20,6 +20,7 @@
 )]
 
 mod full;
+mod images;
 mod kill;
 mod lab;
 mod ledger;
@@ -51,6 +52,8 @@ enum Mode {
     Term(term::TermArgs),
     /// Fill its disk, and give the space back
     Full(full::FullArgs),
+    /// Cut the power: make up disks as they may be found then, and look at each
+    Images(images::ImagesArgs),
 }
 
 /// What every mode takes.
@@ -99,5 +102,6 @@ fn main() -> anyhow::Result<()> {
         Mode::Kill(args) => kill::run(&args),
         Mode::Term(args) => term::run(&args),
         Mode::Full(args) => full::run(&args),
+        Mode::Images(args) => images::run(&args),
     }
 }

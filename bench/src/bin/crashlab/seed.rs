@@ -18,6 +18,12 @@ impl Numbers {
         mixed ^ (mixed >> 31)
     }
 
+    /// Draws a number below `bound`, which is at least 1.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        let bound = u64::try_from(bound).expect("a count fits");
+        usize::try_from(self.next() % bound).expect("it is less than a count")
+    }
+
     /// Draws a wait of `least` to `most` milliseconds, both included.
     pub(crate) fn wait(&mut self, least: u64, most: u64) -> Duration {
         Duration::from_millis(least + self.next() % (most - least + 1))
