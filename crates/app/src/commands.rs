@@ -8,7 +8,7 @@ use clap::{CommandFactory as _, Parser as _};
 use toml::Value;
 
 use crate::config::{Config, Layers, LogFormat};
-use crate::{data, log, reference, serve};
+use crate::{data, log, manual, reference, serve};
 
 /// Webhooks in both directions and the automation between them
 #[derive(Debug, clap::Parser)]
@@ -40,6 +40,12 @@ enum Command {
     Completion {
         /// Which shell
         shell: clap_complete::Shell,
+    },
+    /// Write a manual page for each command
+    #[command(after_help = "Example:\n  posthaste man /usr/local/share/man/man1")]
+    Man {
+        /// The directory to write them to; it is made if it is not there
+        dir: PathBuf,
     },
     /// Print the version
     Version {
@@ -208,6 +214,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
             clap_complete::generate(shell, &mut Arguments::command(), "posthaste", &mut script);
             say(String::from_utf8_lossy(&script).trim_end())
         }
+        Command::Man { dir } => manual::write(&dir),
         Command::Version { output } => version(output),
         Command::Help { all: true, .. } => say(reference::markdown().trim_end()),
         Command::Help { command, .. } => return help(&command),

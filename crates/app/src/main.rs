@@ -5,6 +5,7 @@ mod config;
 mod crash_loop;
 mod data;
 mod log;
+mod manual;
 mod reference;
 mod serve;
 mod tls;

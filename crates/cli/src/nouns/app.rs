@@ -1,7 +1,9 @@
 //! `posthaste app`: applications.
 
+use std::time::Duration;
+
 use http::Method;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::client::encoded;
 use crate::exit::Failure;
@@ -10,6 +12,7 @@ use crate::session::{
     ChangeArgs, Common, ConfirmArgs, ListArgs, MakeArgs, Session, Setting, key_value,
     number_or_none, pairs, set, text_or_none,
 };
+use crate::text::duration;
 use crate::{Outcome, Streams};
 
 const KIND: Kind = Kind {
@@ -23,6 +26,12 @@ const KIND: Kind = Kind {
         cell("CREATED", |app, look| time(&app["createdAt"], look)),
         cell("UPDATED", |app, look| time(&app["updatedAt"], look)).wide(),
     ],
+};
+/// The link is all of it: who has it has the token too.
+const LINK: Kind = Kind {
+    plural: "links",
+    id: "url",
+    columns: &[cell("URL", |link, look| text(&link["url"], look))],
 };
 const PATH: &str = "/api/v1/app";
 
@@ -45,6 +54,8 @@ pub enum AppCommand {
     /// Delete an application with its endpoints and messages
     #[command(visible_alias = "delete")]
     Rm(RmArgs),
+    /// Print a link for a customer's browser, which ends by itself
+    PortalLink(PortalLinkArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -129,17 +140,36 @@ pub struct RmArgs {
     common: Common,
 }
 
-impl AppCommand {
-    pub(crate) fn common(&self) -> &Common {
-        match self {
-            Self::Ls(args) => &args.common,
-            Self::Get(args) => &args.common,
-            Self::Add(args) => &args.common,
-            Self::Edit(args) => &args.common,
-            Self::Rm(args) => &args.common,
-        }
-    }
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  posthaste app portal-link shop --read-only\n  \
+                        posthaste app portal-link shop --expiry 15m --session ada -o json"
+)]
+pub struct PortalLinkArgs {
+    /// The application, by its id or uid
+    app: String,
+    /// Only looking
+    #[arg(long, conflicts_with = "allow")]
+    read_only: bool,
+    /// What it allows, such as ManageEndpoint; everything when not given
+    #[arg(long, value_name = "CAPABILITY")]
+    allow: Vec<String>,
+    /// Event types behind this flag are shown; as often as needed
+    #[arg(long, value_name = "FLAG")]
+    feature_flag: Vec<String>,
+    /// How long it lives, such as 15m: a minute to seven days; an hour when not given
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    expiry: Option<Duration>,
+    /// A name for those that are to end together
+    #[arg(long, value_name = "NAME")]
+    session: Option<String>,
+    #[command(flatten)]
+    make: MakeArgs,
+    #[command(flatten)]
+    common: Common,
 }
+
+with_common!(AppCommand: Ls, Get, Add, Edit, Rm, PortalLink);
 
 pub(crate) async fn run(command: AppCommand, streams: &mut Streams<'_>) -> Outcome {
     let mut session = Session::new(command.common(), streams)?;
@@ -152,7 +182,25 @@ pub(crate) async fn run(command: AppCommand, streams: &mut Streams<'_>) -> Outco
             let what = format!("the application {} and all that it has", args.app);
             session.remove(&what, &path(&args.app), &args.confirm).await
         }
+        AppCommand::PortalLink(args) => portal_link(args, &mut session).await,
     }
+}
+
+async fn portal_link(args: PortalLinkArgs, session: &mut Session<'_, '_>) -> Outcome {
+    let mut body = Map::new();
+    let some = |list: Vec<String>| Some(list).filter(|list| !list.is_empty());
+    set(&mut body, "readOnly", args.read_only.then_some(true));
+    set(&mut body, "capabilities", some(args.allow));
+    set(&mut body, "featureFlags", some(args.feature_flag));
+    set(
+        &mut body,
+        "expiry",
+        args.expiry.map(|expiry| expiry.as_secs()),
+    );
+    set(&mut body, "sessionId", args.session);
+    let path = format!("/api/v1/auth/app-portal-access/{}", encoded(&args.app));
+    let call = (Method::POST, path.as_str(), Some(Value::Object(body)));
+    session.change_and_show(&LINK, call, &args.make).await
 }
 
 fn path(app: &str) -> String {

@@ -143,15 +143,7 @@ pub struct CurlArgs {
     common: Common,
 }
 
-impl AttemptCommand {
-    pub(crate) fn common(&self) -> &Common {
-        match self {
-            Self::Ls(args) => &args.common,
-            Self::Get(args) => &args.common,
-            Self::Curl(args) => &args.common,
-        }
-    }
-}
+with_common!(AttemptCommand: Ls, Get, Curl);
 
 pub(crate) async fn run(command: AttemptCommand, streams: &mut Streams<'_>) -> Outcome {
     let mut session = Session::new(command.common(), streams)?;

@@ -71,14 +71,7 @@ pub struct VerifyArgs {
     common: Common,
 }
 
-impl AuditCommand {
-    pub(crate) fn common(&self) -> &Common {
-        match self {
-            Self::Ls(args) => &args.common,
-            Self::Verify(args) => &args.common,
-        }
-    }
-}
+with_common!(AuditCommand: Ls, Verify);
 
 pub(crate) async fn run(command: AuditCommand, streams: &mut Streams<'_>) -> Outcome {
     let mut session = Session::new(command.common(), streams)?;

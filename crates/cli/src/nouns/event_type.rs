@@ -176,19 +176,7 @@ pub struct ExportArgs {
     common: Common,
 }
 
-impl EventTypeCommand {
-    pub(crate) fn common(&self) -> &Common {
-        match self {
-            Self::Ls(args) => &args.common,
-            Self::Get(args) => &args.common,
-            Self::Add(args) => &args.common,
-            Self::Edit(args) => &args.common,
-            Self::Rm(args) => &args.common,
-            Self::Import(args) => &args.common,
-            Self::Export(args) => &args.common,
-        }
-    }
-}
+with_common!(EventTypeCommand: Ls, Get, Add, Edit, Rm, Import, Export);
 
 pub(crate) async fn run(command: EventTypeCommand, streams: &mut Streams<'_>) -> Outcome {
     let mut session = Session::new(command.common(), streams)?;

@@ -121,16 +121,7 @@ pub struct RevokeArgs {
     common: Common,
 }
 
-impl KeyCommand {
-    pub(crate) fn common(&self) -> &Common {
-        match self {
-            Self::Ls(args) => &args.common,
-            Self::Get(args) => &args.common,
-            Self::Create(args) => &args.common,
-            Self::Revoke(args) => &args.common,
-        }
-    }
-}
+with_common!(KeyCommand: Ls, Get, Create, Revoke);
 
 pub(crate) async fn run(command: KeyCommand, streams: &mut Streams<'_>) -> Outcome {
     let mut session = Session::new(command.common(), streams)?;

@@ -1,6 +1,7 @@
 //! `posthaste message`: what was published.
 
 mod bulk;
+mod lines;
 
 use serde_json::Value;
 
@@ -64,7 +65,7 @@ pub enum MessageCommand {
     /// Erase the payload of a message, or of all messages; it cannot be taken back
     #[command(visible_alias = "redact")]
     Erase(EraseArgs),
-    /// Print messages with their payloads, one a line, newest first
+    /// Print messages with their payloads, one a line, oldest first
     Export(ExportArgs),
 }
 
@@ -202,18 +203,7 @@ pub struct ExportArgs {
     common: Common,
 }
 
-impl MessageCommand {
-    pub(crate) fn common(&self) -> &Common {
-        match self {
-            Self::Ls(args) => &args.common,
-            Self::Get(args) => &args.common,
-            Self::Deliveries(args) => &args.common,
-            Self::Resend(args) => &args.common,
-            Self::Erase(args) => &args.common,
-            Self::Export(args) => &args.common,
-        }
-    }
-}
+with_common!(MessageCommand: Ls, Get, Deliveries, Resend, Erase, Export);
 
 pub(crate) async fn run(command: MessageCommand, streams: &mut Streams<'_>) -> Outcome {
     let mut session = Session::new(command.common(), streams)?;

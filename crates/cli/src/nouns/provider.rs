@@ -53,14 +53,7 @@ pub struct GetArgs {
     common: Common,
 }
 
-impl ProviderCommand {
-    pub(crate) fn common(&self) -> &Common {
-        match self {
-            Self::Ls(args) => &args.common,
-            Self::Get(args) => &args.common,
-        }
-    }
-}
+with_common!(ProviderCommand: Ls, Get);
 
 pub(crate) async fn run(command: ProviderCommand, streams: &mut Streams<'_>) -> Outcome {
     let mut session = Session::new(command.common(), streams)?;

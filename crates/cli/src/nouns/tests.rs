@@ -167,3 +167,53 @@ async fn headers_are_set_and_removed_one_by_one() {
     assert_eq!(asked[0].body, r#"{"headers":{"x-a":"1","x-b":"2=3"}}"#);
     assert_eq!(asked[1].body, r#"{"headers":{"x-a":null}}"#);
 }
+
+#[tokio::test]
+async fn a_portal_link_is_the_link_alone() {
+    let made = r#"{"url":"http://x/portal#key=appsk_1","token":"appsk_1"}"#;
+    let server = Scripted::start(vec![answer(200, made), answer(200, made)]).await;
+
+    let line = "app portal-link shop --allow ManageEndpoint --feature-flag beta --expiry 15m -o id";
+    let link = typed(&server, line).await;
+    typed(&server, "app portal-link shop --read-only --session ada").await;
+
+    assert_eq!(link.out, "http://x/portal#key=appsk_1\n");
+    let asked = server.asked();
+    let path = "POST /api/v1/auth/app-portal-access/shop HTTP/1.1";
+    assert_eq!(asked[0].line, path);
+    let wanted = r#"{"capabilities":["ManageEndpoint"],"expiry":900,"featureFlags":["beta"]}"#;
+    assert_eq!(asked[0].body, wanted);
+    assert_eq!(asked[1].body, r#"{"readOnly":true,"sessionId":"ada"}"#);
+}
+
+#[tokio::test]
+async fn an_export_that_breaks_off_prints_its_lines_and_says_so() {
+    const WHOLE: &str = r#"{"id":"msg_1","payload":{"a":1}}"#;
+    const PART: &str = concat!(r#"{"id":"msg_1","payload":{"a":1}}"#, "\n{\"id\":");
+    let server = Scripted::start(vec![answer(200, PART)]).await;
+
+    let ended = typed(&server, "message export -a shop").await;
+
+    let asked = &server.asked()[0].line;
+    assert!(asked.starts_with("GET /api/v1/app/shop/msg/export?with_content=true"));
+    assert_eq!(
+        (ended.exit, ended.out),
+        (Exit::Unavailable, format!("{WHOLE}\n"))
+    );
+    assert!(ended.err.contains("only a part"), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn an_endpoint_is_tested_with_an_example_or_with_a_payload_of_ones_own() {
+    let message = r#"{"id":"msg_1","eventType":"a.b"}"#;
+    let server = Scripted::start(vec![answer(200, message), answer(200, message)]).await;
+
+    typed(&server, "endpoint test hook -a shop --type a.b --index 2").await;
+    typed(&server, "endpoint test hook -a shop --type a.b -d {}").await;
+    let refused = typed(&server, "endpoint test hook -a shop --type a.b -d {").await;
+
+    let asked = server.asked();
+    assert_eq!(asked[0].body, r#"{"eventType":"a.b","exampleIndex":2}"#);
+    assert_eq!(asked[1].body, r#"{"eventType":"a.b","payload":{}}"#);
+    assert_eq!((refused.exit, asked.len()), (Exit::Usage, 2));
+}

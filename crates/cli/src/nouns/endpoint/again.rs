@@ -1,10 +1,11 @@
 //! Sending to an endpoint by hand: an example, what failed, what it never got.
 
 use http::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::args::{AgainArgs, TestArgs};
 use super::path;
+use crate::exit::Failure;
 use crate::nouns::{message, replay};
 use crate::output::Kind;
 use crate::session::{MakeArgs, Session, set};
@@ -20,8 +21,15 @@ const TASK: Kind = Kind {
 /// Sends the example of an event type.
 pub(super) async fn test(args: TestArgs, session: &mut Session<'_, '_>) -> Outcome {
     let path = format!("{}/send-example", path(session, &args.app, &args.endpoint)?);
-    let body = json!({"eventType": args.kind});
-    let call = (Method::POST, path.as_str(), Some(body));
+    let mut body = Map::new();
+    set(&mut body, "eventType", Some(args.kind));
+    set(&mut body, "exampleIndex", args.index);
+    let data = args.data.map(|data| {
+        serde_json::from_str::<Value>(&data)
+            .map_err(|error| Failure::usage(format!("--data is not JSON: {error}")))
+    });
+    set(&mut body, "payload", data.transpose()?);
+    let call = (Method::POST, path.as_str(), Some(Value::Object(body)));
     session
         .change_and_show(&message::KIND, call, &args.make)
         .await

@@ -118,6 +118,12 @@ pub struct TestArgs {
     /// The event type whose example is sent
     #[arg(short, long = "type", value_name = "TYPE")]
     pub(super) kind: String,
+    /// Which of its examples, counted from 0
+    #[arg(long, value_name = "N")]
+    pub(super) index: Option<u32>,
+    /// What to send in place of an example, as JSON
+    #[arg(short, long, value_name = "JSON", conflicts_with = "index")]
+    pub(super) data: Option<String>,
     #[command(flatten)]
     pub(super) make: MakeArgs,
     #[command(flatten)]

@@ -6,6 +6,7 @@ use http::Method;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::lines::Lines;
 use super::{EraseArgs, ExportArgs, ResendArgs, path, state};
 use crate::client::{Call, encoded, parse};
 use crate::exit::Failure;
@@ -98,41 +99,42 @@ pub(super) async fn erase(args: EraseArgs, session: &mut Session<'_, '_>) -> Out
     Ok(Exit::Ok)
 }
 
-/// Prints every message of a filter, one a line, until there are no more.
+/// Prints every message of a filter, one a line, as the server reads them.
 pub(super) async fn export(args: &ExportArgs, session: &mut Session<'_, '_>) -> Outcome {
     let app = session.app_path(&args.app)?;
     let query = args.filter.query(session);
-    let path = format!("{app}/msg?with_content=true{query}");
+    let path = format!("{app}/msg/export?with_content=true{query}");
+    let mut lines = Lines::new(session.client.open(&path, &[]).await?.into_body());
     let mut progress = Progress::new(session.streams, &session.look, "messages", None);
-    let (mut iterator, mut count) = (None, 0);
-    let exit = loop {
-        let stop = session.streams.around.stop.clone();
-        let page = tokio::select! {
+    let stop = session.streams.around.stop.clone();
+    let mut count = 0;
+    let ended = loop {
+        let line = tokio::select! {
             biased;
-            () = stop.wanted() => break Exit::Interrupted,
-            page = session.page(&path, 250, iterator.take()) => page?,
+            () = stop.wanted() => break Ok(Exit::Interrupted),
+            line = lines.next() => line,
         };
-        for message in &page.data {
-            let line = whole(session, &app, message).await?;
-            writeln!(session.streams.out, "{line}")?;
-        }
-        count += page.data.len();
-        progress.add(page.data.len(), session.streams.err);
-        iterator = page.iterator.filter(|_| !page.done);
-        if iterator.is_none() {
-            break Exit::Ok;
-        }
+        let line = match line {
+            Ok(Some(line)) => line,
+            Ok(None) => break Ok(Exit::Ok),
+            Err(failure) => break Err(failure),
+        };
+        let message: Box<RawValue> = parse(&line)?;
+        let line = whole(session, &app, &message).await?;
+        writeln!(session.streams.out, "{line}")?;
+        count += 1;
+        progress.add(1, session.streams.err);
     };
     progress.clear(session.streams.err);
     session.streams.out.flush()?;
     session.note(&format!("{count} messages"))?;
-    Ok(exit)
+    ended
 }
 
 /// A message on one line with its payload, whatever that is.
 ///
-/// Lists answer `{}` for a payload that is no JSON object. Those are asked for one by one, and
-/// become `payload` where they are JSON, else `payloadBase64`.
+/// An export has `{}` for a payload of another content type than JSON, and for one that was erased.
+/// Those are asked for one by one, and become `payload` where they are JSON, else `payloadBase64`.
 async fn whole(
     session: &Session<'_, '_>,
     app: &str,
