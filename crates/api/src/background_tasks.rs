@@ -111,6 +111,8 @@ impl From<&Job> for TaskOut {
                 JobKind::ReplayMissing => "endpoint.replay",
                 JobKind::Replay | JobKind::BulkReplay => "endpoint.bulk-replay",
                 JobKind::PurgeContent => "application.purge_content",
+                // Known to no client of this list, which leaves them out.
+                JobKind::ReplayRequests => "request.replay",
             },
             updated_at: job.updated.to_string(),
         }
@@ -147,6 +149,8 @@ impl From<TasksQuery> for JobFilter {
             | TaskKind::SdkGenerate
             | TaskKind::EventTypeAggregate => Vec::new(),
         });
+        let known = |kind: &JobKind| *kind != JobKind::ReplayRequests;
+        let kinds = kinds.or_else(|| Some(JobKind::ALL.into_iter().filter(known).collect()));
         Self {
             application: None,
             kinds,

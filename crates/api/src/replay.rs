@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use service::{
     EndpointRef, Job, JobAction, JobFilter, JobKind, JobState, Order, ReplayInput, ReplayOf,
-    ReplayPreview, Service,
+    ReplayPreview, RequestCriteria, Service,
 };
 
 use crate::answer::{Accepted, Answer, Found, json};
@@ -166,7 +166,8 @@ struct ReplayPreviewOut {
 #[serde(rename_all = "camelCase")]
 struct ReplayOut {
     id: String,
-    /// What was asked for: `replay`, `recover`, `replay_missing`, `bulk_replay`, `purge_content`
+    /// What was asked for: `replay`, `recover`, `replay_missing`, `bulk_replay`, `purge_content`,
+    /// `replay_requests`
     kind: &'static str,
     /// `running`, `paused`, `finished` or `canceled`
     status: &'static str,
@@ -185,6 +186,9 @@ struct ReplayOut {
     statuses: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status_code_class: Option<u16>,
+    /// Which requests are put in again, and how
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requests: Option<RequestsOut>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rate: Option<u32>,
     progress: ProgressOut,
@@ -192,14 +196,55 @@ struct ReplayOut {
     updated_at: String,
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// Which requests a job puts in again, and how.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct RequestsOut {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_id: Option<String>,
+    verdicts: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// They are verified, or taken as the provider's whatever their signatures say
+    verify: bool,
+    /// What came before is a duplicate
+    deduplicate: bool,
+}
+
+impl From<&RequestCriteria> for RequestsOut {
+    fn from(criteria: &RequestCriteria) -> Self {
+        Self {
+            source_id: criteria.source.map(|id| id.to_string()),
+            verdicts: criteria.verdicts.iter().map(|one| one.slug()).collect(),
+            reason: criteria.reason.clone(),
+            verify: criteria.replay.verify,
+            deduplicate: criteria.replay.deduplicate,
+        }
+    }
+}
+
 /// How far a job is.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ProgressOut {
-    /// Messages looked at
+    /// Messages or requests looked at
     examined: u64,
-    /// Deliveries made, or payloads erased
+    /// Deliveries made, payloads erased, or requests that became messages
     done: u64,
+    /// Requests that had come before
+    #[serde(skip_serializing_if = "is_zero")]
+    duplicates: u64,
+    /// Requests that were refused again, or are not there any more as they came
+    #[serde(skip_serializing_if = "is_zero")]
+    refused: u64,
     /// Endpoints to go through
     endpoints: u64,
     /// Endpoints that are gone through
@@ -211,6 +256,8 @@ impl From<&Job> for ProgressOut {
         Self {
             examined: job.examined,
             done: job.done,
+            duplicates: job.tally.duplicates,
+            refused: job.tally.refused,
             endpoints: job.targets,
             endpoints_done: job.targets_done,
         }
@@ -239,6 +286,7 @@ impl From<Job> for ReplayOut {
             tag: criteria.tag.as_ref().map(ToString::to_string),
             statuses: criteria.of.iter().map(|of| of.slug()).collect(),
             status_code_class: criteria.status_class,
+            requests: job.requests.as_ref().map(Into::into),
             rate: job.rate,
             created_at: job.created.to_string(),
             updated_at: job.updated.to_string(),
@@ -385,7 +433,7 @@ async fn bulk_replay(
 }
 
 /// 202 with the replay that began, or 200 with a count.
-enum Begun {
+pub(crate) enum Begun {
     Replay(Box<Job>),
     Preview(ReplayPreview),
 }

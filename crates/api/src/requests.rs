@@ -8,7 +8,9 @@ use domain::{MessageId, Timestamp};
 use http::header;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use service::{InboundVerdict, Order, RequestQuery, RequestReplay, RequestView, Service};
+use service::{
+    InboundVerdict, Order, RequestQuery, RequestReplay, RequestView, RequestsReplayInput, Service,
+};
 
 use crate::answer::{Answer, Found};
 use crate::error::ApiError;
@@ -16,12 +18,14 @@ use crate::extract::{Access, AppPath, Body, Parsed, Path, Query, RequestPath, so
 use crate::list::{ListResponse, OrderQuery, PageQuery};
 use crate::openapi::Docs;
 use crate::problem::Code;
+use crate::replay::Begun;
 
 const DOCS: Docs = Docs("Request");
 
 pub(crate) fn routes() -> ApiRouter<Service> {
     let raw_docs = DOCS.bytes("v1.request.get-raw", "Get a request's body, byte for byte");
     let replay_docs = DOCS.post_or_empty("v1.request.replay", "Put a request in again");
+    let many_docs = DOCS.post_or_empty("v1.request.replay-many", "Put many requests in again");
     ApiRouter::new()
         .api_route(
             "/api/v1/app/{app_id}/request",
@@ -38,6 +42,10 @@ pub(crate) fn routes() -> ApiRouter<Service> {
         .api_route(
             "/api/v1/app/{app_id}/request/{request_id}/replay",
             post_with(replay, replay_docs),
+        )
+        .api_route(
+            "/api/v1/app/{app_id}/request/replay",
+            post_with(replay_many, many_docs),
         )
 }
 
@@ -67,6 +75,49 @@ struct RequestReplayIn {
     verify: Option<bool>,
     /// Answer like the first if it came before; yes when left out
     deduplicate: Option<bool>,
+}
+
+/// Which requests are put in again, and how.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct RequestReplayManyIn {
+    /// Only of this source, by id or uid
+    source: Option<String>,
+    /// Only with one of these verdicts; rejected ones when left out
+    verdicts: Option<Vec<VerdictWire>>,
+    /// Only refused for this reason
+    reason: Option<String>,
+    /// That came then or later
+    since: Option<Parsed<Timestamp>>,
+    /// That came before; now when left out
+    until: Option<Parsed<Timestamp>>,
+    /// Verify them, by the clock of when they came and the secrets of today; yes when left out
+    verify: Option<bool>,
+    /// Make no message of what came before; yes when left out
+    deduplicate: Option<bool>,
+    /// At most so many requests per second
+    rate: Option<u32>,
+    /// Only count what would be put in again
+    #[serde(default)]
+    dry_run: bool,
+}
+
+impl RequestReplayManyIn {
+    fn into_input(self) -> Result<RequestsReplayInput, ApiError> {
+        let verdicts = self.verdicts.unwrap_or(vec![VerdictWire::Rejected]);
+        Ok(RequestsReplayInput {
+            source: self.source.as_deref().map(source_ref).transpose()?,
+            verdicts: verdicts.into_iter().map(Into::into).collect(),
+            reason: self.reason,
+            since: self.since.map(|Parsed(at)| at),
+            until: self.until.map(|Parsed(at)| at),
+            replay: RequestReplay {
+                verify: self.verify.unwrap_or(true),
+                deduplicate: self.deduplicate.unwrap_or(true),
+            },
+            rate: self.rate,
+        })
+    }
 }
 
 /// What became of a request that was put in again.
@@ -303,4 +354,23 @@ async fn replay(
         message_id: replayed.message.map(|id| id.to_string()),
         request_id: replayed.request.map(|id| id.to_string()),
     }))
+}
+
+async fn replay_many(
+    State(service): State<Service>,
+    access: Access,
+    Path(path): Path<AppPath>,
+    body: Body<RequestReplayManyIn>,
+) -> Result<Begun, ApiError> {
+    let application = path.application()?;
+    let given: RequestReplayManyIn = body.parse_or_default()?;
+    let dry_run = given.dry_run;
+    let input = given.into_input()?;
+    if dry_run {
+        let preview = service.preview_requests(access.caller, &application, &input);
+        return Ok(Begun::Preview(preview.await?));
+    }
+    let idempotency = body.idempotency(&service, access)?;
+    let job = service.replay_requests(access.caller, &application, input, idempotency);
+    Ok(Begun::Replay(Box::new(job.await?)))
 }

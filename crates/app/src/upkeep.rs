@@ -25,6 +25,10 @@ pub(crate) async fn run(
     to_reseal: Gauge,
     shutdown: CancellationToken,
 ) {
+    let jobs = tokio::spawn({
+        let (service, shutdown) = (service.clone(), shutdown.clone());
+        async move { service.run_request_jobs(shutdown.cancelled()).await }
+    });
     reseal(&service, &to_reseal, &shutdown).await;
     loop {
         let stopping = tokio::select! {
@@ -38,6 +42,8 @@ pub(crate) async fn run(
         prune(&shutdown, || service.prune_audit(kept.audit)).await;
         prune(&shutdown, || service.prune_requests(kept.requests)).await;
         if stopping {
+            // A step that is at work ends; what it did is noted with where the job stands.
+            let _ = jobs.await;
             return;
         }
     }

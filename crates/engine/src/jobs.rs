@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{EndpointKey, JobKey};
-use store::{JobState, JobStep, RunningJob};
+use store::{JobKind, JobState, JobStep, RunningJob};
 use tokio_util::sync::CancellationToken;
 
 use crate::shared::Shared;
@@ -83,7 +83,10 @@ impl Rounds {
                 .retain(|key, _| running.iter().any(|job| job.key == *key));
         }
         let mut moved = false;
-        for job in &running {
+        let own = running
+            .iter()
+            .filter(|job| job.kind != JobKind::ReplayRequests);
+        for job in own {
             moved |= self.step(shared, job).await;
         }
         if moved {

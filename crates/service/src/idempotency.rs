@@ -99,7 +99,7 @@ impl Service {
 }
 
 /// Returns half of the SHA-256 of the parts, each with its length in front.
-fn hash(parts: &[&[u8]]) -> [u8; 16] {
+pub(crate) fn hash(parts: &[&[u8]]) -> [u8; 16] {
     let mut context = Context::new(&SHA256);
     for part in parts {
         context.update(&(part.len() as u64).to_be_bytes());

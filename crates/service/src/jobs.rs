@@ -80,6 +80,7 @@ impl Service {
             // An application without endpoints has nothing to replay, and key 0 is none of any.
             endpoints: endpoints.iter().map(|endpoint| endpoint.key).collect(),
             criteria,
+            requests: None,
             rate: input.rate,
             jobs_max: self.limits().jobs_per_application as u64,
             now,
@@ -88,11 +89,16 @@ impl Service {
         self.begin_job(caller, new).await
     }
 
-    async fn begin_job(&self, caller: Caller, new: NewJob) -> Result<Job, Error> {
+    pub(crate) async fn begin_job(&self, caller: Caller, new: NewJob) -> Result<Job, Error> {
         let store = self.store_as(caller);
         let job = store.create_job(new).await?.into_inner();
-        self.engine().jobs_changed();
+        self.jobs_changed();
         Ok(job)
+    }
+
+    fn jobs_changed(&self) {
+        self.engine().jobs_changed();
+        self.0.request_jobs.notify_one();
     }
 
     /// Finds the endpoints of a replay; one that is named must not be disabled.
@@ -192,6 +198,7 @@ impl Service {
                 of: Vec::new(),
                 status_class: None,
             },
+            requests: None,
             rate: None,
             jobs_max: self.limits().jobs_per_application as u64,
             now,
@@ -249,7 +256,7 @@ impl Service {
             .store_as(caller)
             .change_job(caller.organization, found.id, action, self.now())
             .await?;
-        self.engine().jobs_changed();
+        self.jobs_changed();
         Ok(changed)
     }
 }

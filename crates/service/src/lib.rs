@@ -37,6 +37,7 @@ mod quota;
 mod readiness;
 mod receive;
 mod rejections;
+mod request_jobs;
 mod request_replay;
 mod requests;
 mod reseal;
@@ -82,7 +83,8 @@ pub use publish::{MessageInput, PayloadInput, PublishInput};
 pub use quota::{Allowance, Quota, Standing};
 pub use readiness::NotReady;
 pub use receive::{Incoming, Received, Refusal, Taken};
-pub use request_replay::{RequestReplay, RequestReplayed};
+pub use request_jobs::RequestsReplayInput;
+pub use request_replay::RequestReplayed;
 pub use requests::{RequestQuery, RequestView};
 pub use reseal::Resealing;
 pub use secrets::{EndpointKey, RotationInput, SecretInput, SignatureKind};
@@ -96,8 +98,8 @@ pub use store::{
     ApiKeyRow, Application, ApplicationRef, AttemptCursor, AttemptRow, AuditRow, Capability,
     Cursor, Endpoint, EndpointRef, EventTypeRow, Idempotency, InboundMarks, InboundRow,
     InboundVerdict, Job, JobAction, JobFilter, JobKind, JobState, KeyQuota, MessageDestination,
-    MessageRef, MessageRow, Order, Page, PageRequest, Payload, ReplayOf, Scope, Source, SourceRef,
-    SourceSecret, Span,
+    MessageRef, MessageRow, Order, Page, PageRequest, Payload, ReplayOf, RequestCriteria,
+    RequestReplay, Scope, Source, SourceRef, SourceSecret, Span,
 };
 pub use stream::{MessageStream, StreamInput, Streamed};
 pub use trace::{Trace, TraceVerdict};
@@ -146,6 +148,8 @@ struct Inner {
     at_work: idempotency::AtWork,
     sources: live_sources::LiveSources,
     rejections: rejections::Rejections,
+    /// A job that puts requests in again may have something to do.
+    request_jobs: tokio::sync::Notify,
     inbound_metrics: inbound_metrics::InboundMetrics,
     stopping: watch::Sender<bool>,
     /// Streams that may be opened besides those that are open.
@@ -179,6 +183,7 @@ impl Service {
             at_work: idempotency::AtWork::default(),
             sources: live_sources::LiveSources::default(),
             rejections: rejections::Rejections::default(),
+            request_jobs: tokio::sync::Notify::new(),
             inbound_metrics: inbound_metrics::InboundMetrics::default(),
             stopping: watch::Sender::new(false),
             streams: Arc::new(Semaphore::new(streams)),

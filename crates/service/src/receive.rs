@@ -13,8 +13,8 @@ use engine::{MessageDraft, PublishError, PublishRequest};
 use serde_json::value::RawValue;
 use signature::scheme::{self, Fetched, Id, Needs, Verdict, Verified};
 use store::{
-    ApplicationRef, Guard, InboundMarks, InboundVerdict, Mark, NewInbound, OnEventId, Payload,
-    Receipt, Reception,
+    ApplicationRef, Guard, Idempotency, InboundMarks, InboundVerdict, Mark, NewInbound, OnEventId,
+    Payload, Receipt, Reception,
 };
 
 use crate::Service;
@@ -127,7 +127,7 @@ impl Refusal {
 }
 
 /// How a request is judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Judging {
     /// The time that timestamps are compared with.
     pub(crate) at: Timestamp,
@@ -137,6 +137,8 @@ pub(crate) struct Judging {
     pub(crate) skips_deduplication: bool,
     /// It is put in again by hand.
     pub(crate) replayed: bool,
+    /// What comes of it comes of it once.
+    pub(crate) once: Option<Idempotency>,
 }
 
 impl Service {
@@ -206,6 +208,7 @@ impl Service {
             skips_verification: false,
             skips_deduplication: false,
             replayed: false,
+            once: None,
         };
         self.receive_as(source, incoming, judging).await
     }
@@ -229,7 +232,7 @@ impl Service {
             return Ok(Received::Refused(refusal));
         }
         for _ in 0..TRIES {
-            let mut judged = match self.judge(&source, &incoming, judging).await {
+            let mut judged = match self.judge(&source, &incoming, &judging).await {
                 Ok(judged) => judged,
                 Err(refusal) => return Ok(Received::Refused(refusal)),
             };
@@ -239,7 +242,7 @@ impl Service {
                     Err(answer) => return Ok(answer),
                 }
             }
-            let request = self.reception(&source, &incoming, &judged, judging);
+            let request = self.reception(&source, &incoming, &judged, &judging);
             let id = request.reception.as_ref().map(|one| one.request.id);
             match self.engine().receive(request).await {
                 Ok(receipt) => {
@@ -263,7 +266,7 @@ impl Service {
         &self,
         source: &Arc<LiveSource>,
         incoming: &Incoming,
-        judging: Judging,
+        judging: &Judging,
     ) -> Result<Judged, Refusal> {
         let url = source.url_of(incoming);
         let headers = incoming.pairs();
@@ -323,7 +326,7 @@ impl Service {
         source: &LiveSource,
         incoming: &Incoming,
         judged: &Judged,
-        judging: Judging,
+        judging: &Judging,
     ) -> PublishRequest {
         let items = source.items(incoming, judged, self.limits().inbound_messages);
         let now = self.now();
@@ -370,7 +373,7 @@ impl Service {
             endpoint: None,
             messages: messages.collect(),
             on_event_id: OnEventId::AnswerFirst,
-            idempotency: None,
+            idempotency: judging.once.clone(),
             reception: Some(Box::new(reception)),
         }
     }

@@ -3,22 +3,13 @@
 use std::sync::Arc;
 
 use domain::{InboundId, MessageId};
-use store::{ApplicationRef, Idempotency, InboundRow, InboundVerdict, SourceRef};
+use store::{ApplicationRef, Idempotency, InboundRow, InboundVerdict, RequestReplay, SourceRef};
 
 use crate::Service;
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::inbound_headers;
 use crate::receive::{Incoming, Judging, Received};
-
-/// How a request is put in again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RequestReplay {
-    /// It is verified, by the clock of when it came and the secrets of today.
-    pub verify: bool,
-    /// What came before makes it a duplicate.
-    pub deduplicate: bool,
-}
 
 /// What became of a request that was put in again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +27,8 @@ pub struct RequestReplayed {
 impl Service {
     /// Puts a request in again: through verification or past it, as asked.
     ///
-    /// A repeat of the call answers with how the request itself stands.
+    /// A repeat of the call answers with how the request itself stands. The audit trail says so
+    /// before it is done: nothing is put in that it does not tell of.
     pub async fn replay_request(
         &self,
         caller: Caller,
@@ -46,6 +38,7 @@ impl Service {
         idempotency: Option<Idempotency>,
     ) -> Result<RequestReplayed, Error> {
         let row = self.request(caller, application, request).await?.row;
+        let key = self.application(caller, application).await?.key;
         let before = row.clone();
         let today = async move {
             Ok(RequestReplayed {
@@ -55,16 +48,22 @@ impl Service {
                 request: Some(before.id),
             })
         };
-        let effect = self.replay_row(caller, application, row, replay);
+        let effect = async {
+            let store = self.store_as(caller);
+            store.note_replay(key, request, replay, self.now()).await?;
+            self.replay_row(caller, application, row, replay, None)
+                .await
+        };
         self.once(idempotency, effect, today).await
     }
 
-    async fn replay_row(
+    pub(crate) async fn replay_row(
         &self,
         caller: Caller,
         application: &ApplicationRef,
         row: InboundRow,
         replay: RequestReplay,
+        once: Option<Idempotency>,
     ) -> Result<RequestReplayed, Error> {
         let named = SourceRef::Id(row.source_id);
         let source = self.find_source(caller, application, &named).await?;
@@ -74,6 +73,7 @@ impl Service {
             skips_verification: !replay.verify,
             skips_deduplication: !replay.deduplicate,
             replayed: true,
+            once,
         };
         let incoming = self.as_it_came(row)?;
         Ok(match self.receive_as(source, incoming, judging).await? {

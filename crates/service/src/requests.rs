@@ -61,6 +61,7 @@ impl Service {
         };
         let filter = InboundFilter {
             verdict: query.verdict,
+            verdicts: Vec::new(),
             reason: query.reason,
             source,
             message: query.message,

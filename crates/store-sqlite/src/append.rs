@@ -181,6 +181,14 @@ impl Appender<'_> {
             }
         }
         let receipt = reception::store(self.connection, reception, decision, now)?;
+        if let Some(idempotency) = publish
+            .idempotency
+            .as_ref()
+            .filter(|_| receipt.reason.is_none())
+        {
+            let effect = idempotency::put_published(&receipt.messages);
+            idempotency::remember(self.connection, idempotency, now, &effect)?;
+        }
         Ok(PublishOutcome::Received(Box::new(receipt)))
     }
 

@@ -1,14 +1,14 @@
 //! The contract of sources and requests: each method goes to the writer or to a reader.
 
 use async_trait::async_trait;
-use domain::{ApplicationKey, InboundId, InboundKey, SourceId, SourceKey, Timestamp};
+use domain::{ApplicationKey, InboundId, InboundKey, JobKey, SourceId, SourceKey, Timestamp};
 use store::{
-    Error, InboundFilter, InboundRow, InboundStore, NewInbound, NewSource, Page, PageRequest,
-    PruneRequests, PrunedRequests, ResealedSource, Source, SourceChange, SourceRef, SourceTokens,
-    Write,
+    Error, InboundFilter, InboundRow, InboundStore, JobState, NewInbound, NewSource, Page,
+    PageRequest, PruneRequests, PrunedRequests, RequestJob, RequestReplay, RequestStep,
+    ResealedSource, Source, SourceChange, SourceRef, SourceTokens, Write,
 };
 
-use crate::{SqliteStore, request, source};
+use crate::{SqliteStore, request, request_job, source};
 
 #[async_trait]
 impl InboundStore for SqliteStore {
@@ -99,6 +99,25 @@ impl InboundStore for SqliteStore {
         let filter = filter.clone();
         self.read(move |c, _| request::list(c, application, &filter, &page))
             .await
+    }
+
+    async fn note_replay(
+        &self,
+        application: ApplicationKey,
+        request: InboundId,
+        replay: RequestReplay,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        self.write(move |tx| request_job::note_replay(tx, application, request, replay, now))
+            .await
+    }
+
+    async fn request_job(&self, job: JobKey) -> Result<Option<RequestJob>, Error> {
+        self.read(move |c, _| request_job::load(c, job)).await
+    }
+
+    async fn step_request_job(&self, step: RequestStep) -> Result<JobState, Error> {
+        self.write(move |tx| request_job::step(tx, &step)).await
     }
 
     async fn diagnose_request(&self, request: InboundId, diagnosis: &str) -> Result<(), Error> {

@@ -4,7 +4,7 @@ use domain::{ApplicationKey, JobId, JobKey, OrganizationKey, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use store::{
     Error, Job, JobAction, JobCriteria, JobFilter, JobKind, JobState, NewJob, Page, PageRequest,
-    ReplayOf, RunningJob, Write,
+    ReplayOf, RequestTally, RunningJob, Write,
 };
 
 use crate::audit::{self, Change};
@@ -12,13 +12,15 @@ use crate::codec;
 use crate::fault::Fault;
 use crate::idempotency;
 use crate::page::{ID_ENDS, Walk};
+use crate::request_job;
 use crate::writer::Tx;
 
 /// Columns of [`from_row`].
 const SELECT: &str = "
     SELECT j.key, j.id, j.application, j.kind, j.state, j.endpoint, j.since, j.until,
            j.event_types, j.channel, j.tag, j.replay_of, j.status_class, j.rate, j.targets,
-           j.targets_done, j.examined, j.done, j.created, j.updated
+           j.targets_done, j.examined, j.done, j.created, j.updated, j.requests, j.duplicates,
+           j.refused
       FROM job j JOIN application a ON a.key = j.application AND a.deleted IS NULL";
 
 pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<Job> {
@@ -46,6 +48,13 @@ pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<Job> {
             tag: codec::text(row, 10)?.and_then(codec::tag),
             of: codec::split(codec::text(row, 11)?, ReplayOf::from_slug)?,
             status_class: codec::small_or_none(row, 12)?,
+        },
+        requests: codec::text(row, 20)?
+            .map(request_job::criteria)
+            .transpose()?,
+        tally: RequestTally {
+            duplicates: count(21)?,
+            refused: count(22)?,
         },
         rate: codec::small_or_none(row, 13)?,
         targets: count(14)?,
@@ -183,9 +192,9 @@ fn insert(connection: &Connection, new: &NewJob) -> rusqlite::Result<JobKey> {
         .prepare_cached(
             "INSERT INTO job (id, organization, application, kind, state, endpoint, since, until,
                     event_types, channel, tag, replay_of, status_class, rate, targets,
-                    targets_done, examined, done, created, updated)
+                    targets_done, examined, done, created, updated, requests)
              VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0, 0, 0, 0,
-                     ?14, ?14)",
+                     ?14, ?14, ?15)",
         )?
         .execute(params![
             new.id.bits().to_be_bytes(),
@@ -202,6 +211,7 @@ fn insert(connection: &Connection, new: &NewJob) -> rusqlite::Result<JobKey> {
             criteria.status_class,
             new.rate,
             new.now.as_micros(),
+            new.requests.as_ref().map(request_job::text_of),
         ])?;
     Ok(JobKey(connection.last_insert_rowid()))
 }
@@ -247,6 +257,9 @@ pub(crate) fn running(
         .query_map(params![after.map_or(0, |key| key.0), limit], |row| {
             Ok(RunningJob {
                 key: JobKey(row.get(0)?),
+                kind: codec::text(row, 2)?
+                    .and_then(JobKind::from_slug)
+                    .ok_or_else(|| codec::invalid("kind"))?,
                 rate: codec::small_or_none(row, 1)?,
             })
         })?
@@ -254,4 +267,5 @@ pub(crate) fn running(
 }
 
 pub(crate) const RUNNING: &str = "
-    SELECT key, rate FROM job WHERE state = 1 AND state <= 2 AND key > ?1 ORDER BY key LIMIT ?2";
+    SELECT key, rate, kind FROM job
+     WHERE state = 1 AND state <= 2 AND key > ?1 ORDER BY key LIMIT ?2";

@@ -48,7 +48,7 @@ pub(crate) fn step(tx: &mut Tx<'_>, step: &JobStep) -> Result<JobStepped, Fault>
         return Ok(stepped); // Erased with its application.
     };
     stepped.state = job.state;
-    if job.state != JobState::Running {
+    if job.state != JobState::Running || job.kind == JobKind::ReplayRequests {
         return Ok(stepped);
     }
     let Some((target, after)) = next_target(tx.connection, step)? else {

@@ -47,6 +47,7 @@ mod reader;
 mod reception;
 mod record;
 mod request;
+mod request_job;
 mod resend;
 mod scrub;
 mod shard;

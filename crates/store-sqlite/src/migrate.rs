@@ -65,6 +65,10 @@ const MIGRATIONS: &[Migration] = &[
         version: 13,
         sql: include_str!("../migrations/0013_origin.sql"),
     },
+    Migration {
+        version: 14,
+        sql: include_str!("../migrations/0014_request_jobs.sql"),
+    },
 ];
 
 /// Applies what is missing, each migration in its own transaction.

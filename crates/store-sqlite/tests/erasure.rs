@@ -234,6 +234,7 @@ async fn the_rest(world: &mut World<'_>, name: &str, endpoint: &Endpoint) {
             of: vec![ReplayOf::Failed],
             status_class: None,
         },
+        requests: None,
         rate: None,
         jobs_max: 10,
         now: world.now,

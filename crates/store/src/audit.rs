@@ -18,7 +18,8 @@ use domain::{ApiKeyId, ApplicationId, OrganizationKey, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
-    ApiKeyRow, Application, Endpoint, Error, EventTypeRow, Job, Page, PageRequest, Source, Store,
+    ApiKeyRow, Application, Endpoint, Error, EventTypeRow, Job, Page, PageRequest, RequestReplay,
+    Source, Store,
 };
 
 /// The trail of administrative changes.
@@ -462,6 +463,23 @@ impl Audited for Job {
                 AuditField::Shown(format!("{:?}", self.criteria).into()),
             ),
             ("rate", AuditField::Shown(json!(self.rate))),
+            (
+                "requests",
+                match &self.requests {
+                    None => AuditField::Shown(Value::Null),
+                    Some(criteria) => AuditField::Shown(format!("{criteria:?}").into()),
+                },
+            ),
+        ]
+        .into()
+    }
+}
+
+impl Audited for RequestReplay {
+    fn audit_fields(&self) -> AuditFields {
+        [
+            ("verify", AuditField::Shown(json!(self.verify))),
+            ("deduplicate", AuditField::Shown(json!(self.deduplicate))),
         ]
         .into()
     }

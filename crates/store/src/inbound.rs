@@ -9,11 +9,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{
-    ApplicationId, ApplicationKey, InboundId, InboundKey, MessageId, OrganizationKey, SourceId,
-    SourceKey, Timestamp, Uid,
+    ApplicationId, ApplicationKey, InboundId, InboundKey, JobKey, MessageId, OrganizationKey,
+    SourceId, SourceKey, Timestamp, Uid,
 };
 
-use crate::{Error, Idempotency, Page, PageRequest, Sealed, Write};
+use crate::{
+    Error, Idempotency, JobState, Page, PageRequest, RequestJob, RequestReplay, RequestStep,
+    Sealed, Write,
+};
 
 /// Sources and the log of their requests.
 #[async_trait]
@@ -108,6 +111,27 @@ pub trait InboundStore: Send + Sync + 'static {
         filter: &InboundFilter,
         page: PageRequest<InboundKey>,
     ) -> Result<Page<InboundRow, InboundKey>, Error>;
+
+    /// Notes in the audit trail that a request is put in again by hand.
+    async fn note_replay(
+        &self,
+        application: ApplicationKey,
+        request: InboundId,
+        replay: RequestReplay,
+        now: Timestamp,
+    ) -> Result<(), Error>;
+
+    /// Reads a running job that puts requests in again, and where it stands; `None` when it is not
+    /// running, or does something else.
+    async fn request_job(&self, job: JobKey) -> Result<Option<RequestJob>, Error>;
+
+    /// Notes what a step of such a job did, and where it stands; returns how far the job is.
+    ///
+    /// # Contract
+    ///
+    /// - What was done is counted whether the job is still running or not.
+    /// - The job is finished when there are no more requests.
+    async fn step_request_job(&self, step: RequestStep) -> Result<JobState, Error>;
 
     /// Puts the diagnosis of a request that was refused; nothing where it is gone.
     async fn diagnose_request(&self, request: InboundId, diagnosis: &str) -> Result<(), Error>;
@@ -457,6 +481,8 @@ pub struct InboundRow {
 pub struct InboundFilter {
     /// Only with this verdict.
     pub verdict: Option<InboundVerdict>,
+    /// Only with one of these verdicts, if there are any.
+    pub verdicts: Vec<InboundVerdict>,
     /// Only refused for this reason.
     pub reason: Option<String>,
     /// Only of this source.
@@ -476,6 +502,7 @@ impl InboundFilter {
     pub fn matches(&self, row: &InboundRow) -> bool {
         let at = row.id.at();
         self.verdict.is_none_or(|one| one == row.verdict)
+            && (self.verdicts.is_empty() || self.verdicts.contains(&row.verdict))
             && (self.reason.is_none() || self.reason == row.reason)
             && self.source.is_none_or(|one| one == row.source_id)
             && self.message.is_none_or(|one| row.message == Some(one))

@@ -18,12 +18,13 @@ use crate::{
     AuditFilter, AuditRow, AuditStore, Author, Backup, Claim, Claimed, DestinationDue,
     DisableFailing, Endpoint, EndpointChange, EndpointMessage, EndpointMessageFilter, EndpointRef,
     EndpointStats, Error, EventTypeChange, EventTypeRow, Expand, Expanded, Expunged, GiveUp,
-    Idempotency, InboundFilter, InboundRow, InboundStore, Job, JobAction, JobFilter, JobStep,
-    JobStepped, KeyStore, MessageDestination, MessageFilter, MessageRef, MessageRow, NewApiKey,
-    NewApplication, NewEndpoint, NewEventType, NewInbound, NewJob, NewSource, Page, PageRequest,
-    PortalSession, Preview, Previewed, Prune, PruneRequests, Pruned, PrunedRequests, Publish,
-    Recorded, Resealed, ResealedSource, Resend, Resent, Rotated, Rotation, Routes, RunningJob,
-    Source, SourceChange, SourceRef, SourceTokens, Span, Stats, Store, UnfinishedFanOut, Write,
+    Idempotency, InboundFilter, InboundRow, InboundStore, Job, JobAction, JobFilter, JobState,
+    JobStep, JobStepped, KeyStore, MessageDestination, MessageFilter, MessageRef, MessageRow,
+    NewApiKey, NewApplication, NewEndpoint, NewEventType, NewInbound, NewJob, NewSource, Page,
+    PageRequest, PortalSession, Preview, Previewed, Prune, PruneRequests, Pruned, PrunedRequests,
+    Publish, Recorded, RequestJob, RequestReplay, RequestStep, Resealed, ResealedSource, Resend,
+    Resent, Rotated, Rotation, Routes, RunningJob, Source, SourceChange, SourceRef, SourceTokens,
+    Span, Stats, Store, UnfinishedFanOut, Write,
 };
 
 /// What is done before, after and instead of the work of another store.
@@ -331,6 +332,14 @@ intercepted! {
         filter: &InboundFilter,
         page: PageRequest<InboundKey>
     ) -> Page<InboundRow, InboundKey>;
+    write note_replay(
+        application: ApplicationKey,
+        request: InboundId,
+        replay: RequestReplay,
+        now: Timestamp
+    ) -> ();
+    read request_job(job: JobKey) -> Option<RequestJob>;
+    write step_request_job(step: RequestStep) -> JobState;
     write diagnose_request(request: InboundId, diagnosis: &str) -> ();
     write prune_requests(prune: PruneRequests) -> PrunedRequests;
 }

@@ -5,11 +5,11 @@
 //! and leaves nothing out, and a target that is slow holds up no other.
 
 use domain::{
-    ApplicationKey, Channel, EndpointId, EndpointKey, EventType, JobId, JobKey, MessageKey,
-    OrganizationKey, Tag, Timestamp,
+    ApplicationId, ApplicationKey, Channel, EndpointId, EndpointKey, EventType, InboundKey, JobId,
+    JobKey, MessageKey, OrganizationKey, SourceId, Tag, Timestamp,
 };
 
-use crate::Idempotency;
+use crate::{Idempotency, InboundVerdict};
 
 /// What a job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,16 +24,20 @@ pub enum JobKind {
     BulkReplay,
     /// Erases the payloads of an application's messages.
     PurgeContent,
+    /// Puts in again what sources received. Its steps are the service's, and not made by
+    /// [`crate::Store::step_job`].
+    ReplayRequests,
 }
 
 impl JobKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Replay,
         Self::Recover,
         Self::ReplayMissing,
         Self::BulkReplay,
         Self::PurgeContent,
+        Self::ReplayRequests,
     ];
 
     /// Returns the slug that is stored.
@@ -44,6 +48,7 @@ impl JobKind {
             Self::ReplayMissing => "replay_missing",
             Self::BulkReplay => "bulk_replay",
             Self::PurgeContent => "purge_content",
+            Self::ReplayRequests => "replay_requests",
         }
     }
 
@@ -143,6 +148,67 @@ pub struct JobCriteria {
     pub status_class: Option<u16>,
 }
 
+/// How a request is put in again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestReplay {
+    /// It is verified, by the clock of when it came and the secrets of today.
+    pub verify: bool,
+    /// What came before makes it a duplicate.
+    pub deduplicate: bool,
+}
+
+/// Which requests a job puts in again, and how. When they came is said by [`JobCriteria`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestCriteria {
+    /// Of this source.
+    pub source: Option<SourceId>,
+    /// With one of these verdicts.
+    pub verdicts: Vec<InboundVerdict>,
+    /// Refused for this reason.
+    pub reason: Option<String>,
+    /// How.
+    pub replay: RequestReplay,
+}
+
+/// What became of requests that a job put in again, beside those that became messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RequestTally {
+    /// They had come before.
+    pub duplicates: u64,
+    /// They were refused again, or are not there any more as they came.
+    pub refused: u64,
+}
+
+/// A job that puts requests in again, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestJob {
+    /// The job.
+    pub job: Job,
+    /// Whose it is.
+    pub organization: OrganizationKey,
+    /// Its application's id.
+    pub application: ApplicationId,
+    /// The last request that was done with.
+    pub after: InboundKey,
+}
+
+/// What a step of a job that puts requests in again did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestStep {
+    /// Which job.
+    pub job: JobKey,
+    /// The last request that was done with; `None` when there are no more.
+    pub after: Option<InboundKey>,
+    /// Requests looked at.
+    pub examined: u64,
+    /// Requests that became messages.
+    pub done: u64,
+    /// What became of the others.
+    pub tally: RequestTally,
+    /// Now.
+    pub now: Timestamp,
+}
+
 /// A job to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewJob {
@@ -160,6 +226,8 @@ pub struct NewJob {
     pub endpoint: Option<EndpointId>,
     /// About which messages.
     pub criteria: JobCriteria,
+    /// About which requests, of [`JobKind::ReplayRequests`].
+    pub requests: Option<RequestCriteria>,
     /// At most so many messages per second.
     pub rate: Option<u32>,
     /// `limits.jobs_per_application`: so many may be running or paused at once.
@@ -187,6 +255,10 @@ pub struct Job {
     pub endpoint: Option<EndpointId>,
     /// About which messages.
     pub criteria: JobCriteria,
+    /// About which requests, of [`JobKind::ReplayRequests`].
+    pub requests: Option<RequestCriteria>,
+    /// What became of requests.
+    pub tally: RequestTally,
     /// At most so many messages per second.
     pub rate: Option<u32>,
     /// How many targets it began with.
@@ -230,6 +302,8 @@ pub enum JobAction {
 pub struct RunningJob {
     /// Which.
     pub key: JobKey,
+    /// What it does.
+    pub kind: JobKind,
     /// At most so many messages per second.
     pub rate: Option<u32>,
 }

@@ -65,7 +65,8 @@ pub use inbound::{
 };
 pub use job::{
     Job, JobAction, JobCriteria, JobFilter, JobKind, JobState, JobStep, JobStepped, NewJob,
-    Preview, Previewed, ReplayOf, RunningJob,
+    Preview, Previewed, ReplayOf, RequestCriteria, RequestJob, RequestReplay, RequestStep,
+    RequestTally, RunningJob,
 };
 pub use key::{
     ApiKeyChange, ApiKeyRow, Capabilities, Capability, KeyQuota, KeyStore, NewApiKey,

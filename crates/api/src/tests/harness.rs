@@ -136,6 +136,8 @@ impl TestApi {
         });
         let given = Some(ADMIN_KEY.to_owned());
         assert_eq!(service.bootstrap_admin_key(given).await, Ok(None));
+        let jobs = service.clone();
+        tokio::spawn(async move { jobs.run_request_jobs(std::future::pending()).await });
         let metrics = || "posthaste_up 1\n".to_owned();
         Self {
             router: crate::router(service.clone(), Arc::new(metrics), |_| axum::Router::new()),

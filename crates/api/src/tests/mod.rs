@@ -27,6 +27,7 @@ mod portal;
 mod publish;
 mod raw;
 mod replay;
+mod request_jobs;
 mod schemas;
 mod signatures;
 mod sockets;

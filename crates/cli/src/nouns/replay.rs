@@ -17,7 +17,7 @@ use crate::{Exit, Outcome, Streams};
 /// How often a job is asked how far it is.
 const POLL: Duration = Duration::from_millis(500);
 
-const KIND: Kind = Kind {
+pub(super) const KIND: Kind = Kind {
     plural: "replays",
     id: "id",
     columns: &[
@@ -36,7 +36,7 @@ const KIND: Kind = Kind {
 };
 
 /// What a replay would send.
-const PREVIEW: Kind = Kind {
+pub(super) const PREVIEW: Kind = Kind {
     plural: "counts",
     id: "matched",
     columns: &[],

@@ -1,12 +1,13 @@
 //! `posthaste request`: what came in at sources.
 
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::client::{Call, encoded};
 use crate::exit::Failure;
+use crate::nouns::replay::{self, moment};
 use crate::output::{Cell, Kind, cell, text, time};
-use crate::session::{AppArg, Common, ListArgs, MakeArgs, Session, list_query};
+use crate::session::{AppArg, ChangeArgs, Common, ListArgs, MakeArgs, Session, list_query, set};
 use crate::text::Past;
 use crate::{Exit, Outcome, Streams};
 
@@ -67,6 +68,8 @@ pub enum RequestCommand {
     Get(GetArgs),
     /// Put a request in again: through verification, or past it
     Replay(ReplayArgs),
+    /// Put many requests in again, as a job of the server
+    ReplayMany(ReplayManyArgs),
     /// Write a request's body to a file or to standard output, byte for byte
     Save(SaveArgs),
 }
@@ -138,6 +141,59 @@ pub struct ReplayArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  posthaste request replay-many -a shop --reason signature_mismatch --since 2h --dry-run
+  posthaste request replay-many -a shop --source gh --verdict rejected --unverified --wait")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the command"
+)]
+pub struct ReplayManyArgs {
+    #[command(flatten)]
+    app: AppArg,
+    /// Only of this source, by its id or uid
+    #[arg(long, value_name = "SOURCE")]
+    source: Option<String>,
+    /// Only with these verdicts, separated by commas; rejected when left out
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_parser = ["accepted", "duplicate", "rejected"],
+        value_name = "VERDICT,…"
+    )]
+    verdict: Option<Vec<String>>,
+    /// Only refused for this reason
+    #[arg(long)]
+    reason: Option<String>,
+    /// Only since: a time, or a while ago such as 1h
+    #[arg(long, visible_alias = "after", value_name = "TIME")]
+    since: Option<Past>,
+    /// Only before: a time, or a while ago such as 10m; now when left out
+    #[arg(long, visible_alias = "before", value_name = "TIME")]
+    until: Option<Past>,
+    /// Take them as the provider's, whatever their signatures say
+    #[arg(long)]
+    unverified: bool,
+    /// Make messages of them even if they came before
+    #[arg(long)]
+    again: bool,
+    /// At most so many requests per second
+    #[arg(long, value_name = "N")]
+    rate: Option<u32>,
+    /// Only count what would be put in again
+    #[arg(long)]
+    dry_run: bool,
+    /// Wait until it ends, and show how far it is meanwhile
+    #[arg(long, conflicts_with = "dry_run")]
+    wait: bool,
+    /// The same key makes repeated calls begin one replay, for a day at least
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  posthaste request save req_… body.json -a shop\n  \
                   posthaste trigger github --url 3000 --secret-file secret.txt --file body.json"
@@ -160,6 +216,7 @@ impl RequestCommand {
             Self::Ls(args) => &args.common,
             Self::Get(args) => &args.common,
             Self::Replay(args) => &args.common,
+            Self::ReplayMany(args) => &args.common,
             Self::Save(args) => &args.common,
         }
     }
@@ -173,7 +230,8 @@ pub(crate) async fn run(command: RequestCommand, streams: &mut Streams<'_>) -> O
             let path = path(&session, &args.app, &args.request)?;
             session.show(&KIND, &path).await
         }
-        RequestCommand::Replay(args) => replay(args, &mut session).await,
+        RequestCommand::Replay(args) => replay_one(args, &mut session).await,
+        RequestCommand::ReplayMany(args) => replay_many(args, &mut session).await,
         RequestCommand::Save(args) => save(args, &mut session).await,
     }
 }
@@ -200,11 +258,40 @@ async fn ls(args: LsArgs, session: &mut Session<'_, '_>) -> Outcome {
     session.list(&KIND, &path, &args.list).await
 }
 
-async fn replay(args: ReplayArgs, session: &mut Session<'_, '_>) -> Outcome {
+async fn replay_one(args: ReplayArgs, session: &mut Session<'_, '_>) -> Outcome {
     let path = format!("{}/replay", path(session, &args.app, &args.request)?);
     let body = json!({"verify": !args.unverified, "deduplicate": !args.again});
     let call = (Method::POST, path.as_str(), Some(body));
     session.change_and_show(&REPLAYED, call, &args.make).await
+}
+
+async fn replay_many(args: ReplayManyArgs, session: &mut Session<'_, '_>) -> Outcome {
+    let app = session.app_path(&args.app)?;
+    let now = session.look.now;
+    let mut body = Map::new();
+    set(&mut body, "source", args.source);
+    set(&mut body, "verdicts", args.verdict);
+    set(&mut body, "reason", args.reason);
+    set(&mut body, "since", moment(args.since, now));
+    set(&mut body, "until", moment(args.until, now));
+    set(&mut body, "verify", args.unverified.then_some(false));
+    set(&mut body, "deduplicate", args.again.then_some(false));
+    set(&mut body, "rate", args.rate);
+    set(&mut body, "dryRun", args.dry_run.then_some(true));
+    let how = MakeArgs {
+        idempotency_key: args.idempotency_key,
+        change: ChangeArgs::default(),
+    };
+    let path = format!("{app}/request/replay");
+    let begun = session
+        .change(Method::POST, &path, Some(body.into()), &how)
+        .await?;
+    let kind = if args.dry_run {
+        &replay::PREVIEW
+    } else {
+        &replay::KIND
+    };
+    replay::begun_or_ended(kind, begun, (&app, args.wait), session).await
 }
 
 async fn save(args: SaveArgs, session: &mut Session<'_, '_>) -> Outcome {

@@ -58,6 +58,7 @@ async fn replay(world: &World, to: &[&Endpoint], rate: Option<u32>) -> Job {
             of: vec![ReplayOf::Failed],
             status_class: None,
         },
+        requests: None,
         rate,
         jobs_max: 16,
         now,

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use domain::{MessageId, Uid};
+use domain::{InboundKey, JobId, MessageId, Uid};
 
-use super::World;
+use super::world::key;
+use super::{World, everything};
 use crate::{
-    Guard, InboundFilter, InboundVerdict, Mark, NewInbound, Order, Origin, PageRequest,
-    PruneRequests, PublishOutcome, Receipt, Reception, Sealed, SecretChange, Source, SourceChange,
-    SourceRef, SourceToken, Store,
+    AuditFilter, Guard, InboundFilter, InboundVerdict, JobAction, JobCriteria, JobKind, JobState,
+    Mark, NewInbound, NewJob, Order, Origin, PageRequest, PruneRequests, PublishOutcome, Receipt,
+    Reception, RequestCriteria, RequestReplay, RequestStep, RequestTally, Sealed, SecretChange,
+    Source, SourceChange, SourceRef, SourceToken, Store,
 };
 
 const WINDOW: Duration = Duration::from_hours(1);
@@ -410,4 +412,133 @@ pub async fn old_requests_are_erased_and_live_marks_are_kept(store: &dyn Store) 
     world.now = world.now.plus(WINDOW);
     let pruned = store.prune_requests(prune(&world)).await.unwrap();
     assert_eq!((pruned.requests, pruned.marks), (1, 1));
+}
+
+/// A request that is stored under a key makes its messages once, duplicate or not.
+pub async fn a_request_with_a_known_key_is_stored_once(store: &dyn Store) {
+    let mut world = World::new(store).await;
+    let made = source(&mut world).await;
+    let keyed = async |world: &mut World<'_>| {
+        let mut received = reception(world, &made, &[mark(1, 1)]);
+        received.marks = vec![None];
+        let message = world.message(&[]);
+        let mut publish = world.publish(vec![message]);
+        publish.reception = Some(Box::new(received));
+        publish.idempotency = Some(key(1, 1));
+        world.append(publish).await
+    };
+
+    let first = receipt(keyed(&mut world).await);
+    let again = keyed(&mut world).await;
+
+    assert_eq!(first.verdict, InboundVerdict::Accepted);
+    assert_eq!(again, PublishOutcome::Replayed(first.messages));
+}
+
+/// A job of requests is stepped from outside: what was done is counted, paused or not, and the
+/// last step ends it. It is no job of deliveries.
+pub async fn a_job_of_requests_counts_what_its_steps_did(store: &dyn Store) {
+    let mut world = World::new(store).await;
+    let made = source(&mut world).await;
+    let criteria = RequestCriteria {
+        source: Some(made.id),
+        verdicts: vec![InboundVerdict::Rejected, InboundVerdict::Accepted],
+        reason: Some("a_reason".into()),
+        replay: RequestReplay {
+            verify: false,
+            deduplicate: true,
+        },
+    };
+    let new = job_of_requests(&mut world, criteria.clone());
+    let job = store.create_job(new).await.unwrap().into_inner();
+    let step = |after, now| RequestStep {
+        job: job.key,
+        after,
+        examined: 4,
+        done: 2,
+        tally: RequestTally {
+            duplicates: 1,
+            refused: 1,
+        },
+        now,
+    };
+
+    assert_eq!(job.requests, Some(criteria));
+    let running = store.running_jobs(None, 10).await.unwrap();
+    assert_eq!(running[0].kind, JobKind::ReplayRequests);
+    let found = store.request_job(job.key).await.unwrap().unwrap();
+    assert_eq!(found.job, job);
+    assert_eq!(found.application, world.application.id);
+    let since = job.criteria.since.unwrap();
+    assert_eq!(found.after.0, InboundKey::first_at(since).0 - 1);
+    let at = InboundKey(found.after.0 + 7);
+    let state = store.step_request_job(step(Some(at), world.now)).await;
+    assert_eq!(state, Ok(JobState::Running));
+    let found = store.request_job(job.key).await.unwrap().unwrap();
+    assert_eq!(found.after, at);
+
+    let (organization, now) = (world.organization, world.now);
+    let pause = store.change_job(organization, job.id, JobAction::Pause, now);
+    pause.await.unwrap();
+    assert_eq!(store.request_job(job.key).await, Ok(None));
+    let state = store.step_request_job(step(Some(at), now)).await;
+    assert_eq!(state, Ok(JobState::Paused));
+    let state = store.step_request_job(step(None, now)).await;
+    assert_eq!(state, Ok(JobState::Finished));
+    let ended = store.job(organization, job.id).await.unwrap().unwrap();
+    assert_eq!((ended.examined, ended.done), (12, 6));
+    assert_eq!((ended.tally.duplicates, ended.tally.refused), (3, 3));
+    assert_eq!((ended.targets, ended.targets_done), (1, 1));
+}
+
+fn job_of_requests(world: &mut World<'_>, criteria: RequestCriteria) -> NewJob {
+    NewJob {
+        id: JobId::from_bits(world.bits()),
+        organization: world.organization,
+        application: world.application.key,
+        kind: JobKind::ReplayRequests,
+        endpoints: Vec::new(),
+        endpoint: None,
+        criteria: JobCriteria {
+            since: Some(world.now),
+            until: world.after(60),
+            event_types: None,
+            channel: None,
+            tag: None,
+            of: Vec::new(),
+            status_class: None,
+        },
+        requests: Some(criteria),
+        rate: Some(7),
+        jobs_max: 16,
+        now: world.now,
+        idempotency: None,
+    }
+}
+
+/// Putting a request in again is told of in the trail.
+pub async fn a_replay_of_a_request_is_in_the_trail(store: &dyn Store) {
+    let mut world = World::new(store).await;
+    let made = source(&mut world).await;
+    let request = world.new_request(&made, "refused");
+    let replay = RequestReplay {
+        verify: false,
+        deduplicate: true,
+    };
+
+    let noted = store.note_replay(world.application.key, request.id, replay, world.now);
+    noted.await.unwrap();
+
+    let all = AuditFilter::default();
+    let trail = store.audit(world.organization, &all, everything());
+    let newest = trail.await.unwrap().items.pop().unwrap().entry;
+    assert_eq!(newest.action, "request.replay");
+    assert_eq!(newest.target, request.id.to_string());
+    assert_eq!(newest.application, Some(world.application.id));
+    let values = newest.values.unwrap();
+    assert!(
+        values.changes.contains(r#""verify":{"after":false"#),
+        "{}",
+        values.changes
+    );
 }

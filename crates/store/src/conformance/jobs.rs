@@ -41,6 +41,7 @@ fn new_job(world: &mut World<'_>, to: &[&Endpoint], of: &[ReplayOf]) -> NewJob {
             .map(|endpoint| endpoint.id)
             .filter(|_| to.len() == 1),
         criteria: criteria(world, of),
+        requests: None,
         rate: None,
         jobs_max: 16,
         now: world.now,

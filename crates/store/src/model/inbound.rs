@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use domain::{ApplicationKey, InboundId, InboundKey, MessageId, SourceId, SourceKey, Timestamp};
+use domain::{
+    ApplicationKey, InboundId, InboundKey, JobKey, MessageId, SourceId, SourceKey, Timestamp,
+};
 
 use super::lists::{page_of, plain_page_of};
 use super::{Effect, Model, State};
 use crate::{
-    Error, InLine, InboundFilter, InboundMarks, InboundRow, InboundStore, InboundVerdict,
+    Error, InLine, InboundFilter, InboundMarks, InboundRow, InboundStore, InboundVerdict, JobState,
     NewInbound, NewSource, Origin, Page, PageRequest, PruneRequests, PrunedRequests, Publish,
-    PublishOutcome, PublishedMessage, Receipt, Reception, ResealedSource, Sealed, Source,
-    SourceChange, SourceRef, SourceSecret, SourceTokens, Write,
+    PublishOutcome, PublishedMessage, Receipt, Reception, RequestJob, RequestReplay, RequestStep,
+    ResealedSource, Sealed, Source, SourceChange, SourceRef, SourceSecret, SourceTokens, Write,
 };
 
 #[derive(Debug)]
@@ -282,6 +284,10 @@ impl State {
             messages,
         };
         self.log(reception, &receipt, first);
+        if reason.is_none() {
+            let effect = Effect::Published(receipt.messages.clone());
+            self.remember(publish.idempotency.as_ref(), publish.now, effect);
+        }
         PublishOutcome::Received(Box::new(receipt))
     }
 
@@ -596,6 +602,30 @@ impl InboundStore for Model {
         page: PageRequest<InboundKey>,
     ) -> Result<Page<InboundRow, InboundKey>, Error> {
         Ok(self.state().list_requests(application, filter, &page))
+    }
+
+    async fn note_replay(
+        &self,
+        application: ApplicationKey,
+        request: InboundId,
+        replay: RequestReplay,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        self.write(|state| {
+            let organization = state.organization_of(application);
+            let named = (request.to_string(), state.id_of(application));
+            let done = (now, "request.replay");
+            state.note(organization, done, named, (None, Some(&replay)));
+            Ok(())
+        })
+    }
+
+    async fn request_job(&self, job: JobKey) -> Result<Option<RequestJob>, Error> {
+        Ok(self.state().request_job(job))
+    }
+
+    async fn step_request_job(&self, step: RequestStep) -> Result<JobState, Error> {
+        self.write(|state| Ok(state.step_request_job(&step)))
     }
 
     async fn diagnose_request(&self, request: InboundId, diagnosis: &str) -> Result<(), Error> {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    ApplicationKey, AttemptId, CancelReason, EndpointKey, JobId, JobKey, MessageId, MessageKey,
-    OrganizationKey, Timestamp,
+    ApplicationKey, AttemptId, CancelReason, EndpointKey, InboundKey, JobId, JobKey, MessageId,
+    MessageKey, OrganizationKey, Timestamp,
 };
 
 use super::audit::Sides;
@@ -12,7 +12,8 @@ use super::lists::page_of;
 use super::{Back, Delivery, Effect, State, Status, StoredMessage};
 use crate::{
     Error, Expunged, Job, JobAction, JobCriteria, JobFilter, JobKind, JobState, JobStep,
-    JobStepped, NewJob, Page, PageRequest, Preview, Previewed, ReplayOf, RunningJob, Write,
+    JobStepped, NewJob, Page, PageRequest, Preview, Previewed, ReplayOf, RequestJob, RequestStep,
+    RequestTally, RunningJob, Write,
 };
 
 #[derive(Debug)]
@@ -89,6 +90,8 @@ impl State {
             state: JobState::Running,
             endpoint: new.endpoint,
             criteria: new.criteria.clone(),
+            requests: new.requests.clone(),
+            tally: RequestTally::default(),
             rate: new.rate,
             targets: targets.len() as u64,
             targets_done: 0,
@@ -175,10 +178,51 @@ impl State {
         running
             .map(|job| RunningJob {
                 key: job.row.key,
+                kind: job.row.kind,
                 rate: job.row.rate,
             })
             .take(limit.into())
             .collect()
+    }
+
+    pub(super) fn request_job(&self, key: JobKey) -> Option<RequestJob> {
+        let job = self.jobs.get(&key).filter(|job| self.is_live(job))?;
+        let running = job.row.state == JobState::Running;
+        if !running || job.row.kind != JobKind::ReplayRequests {
+            return None;
+        }
+        let since = job.row.criteria.since;
+        let start = since.map_or(i64::MIN, |since| InboundKey::first_at(since).0 - 1);
+        let cursor = job.targets.get(&EndpointKey(0))?;
+        Some(RequestJob {
+            job: job.row.clone(),
+            organization: job.organization,
+            application: self.id_of(job.row.application)?,
+            after: InboundKey(cursor.map_or(start, |cursor| cursor.0)),
+        })
+    }
+
+    pub(super) fn step_request_job(&mut self, step: &RequestStep) -> JobState {
+        let Some(job) = self.jobs.get_mut(&step.job) else {
+            return JobState::Canceled;
+        };
+        job.row.examined += step.examined;
+        job.row.done += step.done;
+        job.row.tally.duplicates += step.tally.duplicates;
+        job.row.tally.refused += step.tally.refused;
+        job.row.updated = step.now;
+        if job.row.state.is_ended() {
+            return job.row.state;
+        }
+        if let Some(after) = step.after {
+            let cursor = Some(MessageKey(after.0));
+            job.targets.insert(EndpointKey(0), cursor);
+        } else {
+            job.targets.clear();
+            job.row.targets_done = job.row.targets;
+            job.row.state = JobState::Finished;
+        }
+        job.row.state
     }
 
     pub(super) fn step_job(&mut self, step: &JobStep) -> JobStepped {
@@ -195,7 +239,7 @@ impl State {
             return stepped;
         };
         stepped.state = job.row.state;
-        if job.row.state != JobState::Running {
+        if job.row.state != JobState::Running || job.row.kind == JobKind::ReplayRequests {
             return stepped;
         }
         let row = job.row.clone();
