@@ -6,6 +6,10 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use crate::Streams;
+use crate::text::shown;
+
+/// The longest message of a server that is told to the person.
+const SHOWN_MAX: usize = 4_000;
 
 /// How a command ended. The numbers are for ever: scripts branch on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,8 +136,9 @@ impl Failure {
         );
         Self {
             exit: Exit::of_status(status),
-            message: format!("{message} ({}{code})", status.as_u16()),
-            request_id,
+            // Whoever answers need not be a posthaste.
+            message: shown(&format!("{message} ({}{code})", status.as_u16()), SHOWN_MAX),
+            request_id: request_id.map(|id| shown(&id, SHOWN_MAX)),
             hint,
             problem,
         }

@@ -121,12 +121,22 @@ impl FromStr for Past {
     }
 }
 
-/// A text that may be shown on a terminal: what would move its cursor or colour it is replaced,
-/// and what is longer than `max` characters is cut.
+/// Says whether a character acts on a terminal instead of standing on it: it moves the cursor,
+/// colours, or has what follows read from right to left, by which a text looks like another.
+pub(crate) fn is_acting(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}')
+        || ('\u{202a}'..='\u{202e}').contains(&c)
+        || ('\u{2066}'..='\u{2069}').contains(&c);
+    let ends_line = matches!(c, '\u{2028}' | '\u{2029}');
+    c.is_control() || turns || ends_line
+}
+
+/// A text that may be shown on a terminal: what would act on it is replaced, and what is longer
+/// than `max` characters is cut.
 pub(crate) fn shown(text: &str, max: usize) -> String {
     let mut shown: String = text
         .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| if is_acting(c) { ' ' } else { c })
         .take(max)
         .collect();
     if text.chars().nth(max).is_some() {
@@ -189,6 +199,14 @@ mod tests {
     #[test]
     fn what_is_shown_moves_no_cursor_and_is_cut() {
         assert_eq!(shown("a\u{1b}[31m\nb", 20), "a [31m b");
+        assert_eq!(
+            shown("a\0\r\u{9b}2Jb\u{202e}c\u{2066}d\u{2028}", 20),
+            "a   2Jb c d "
+        );
+        assert_eq!(
+            shown("naïve ☕ 日本 👩\u{200d}🚀", 20),
+            "naïve ☕ 日本 👩\u{200d}🚀"
+        );
         assert_eq!(shown("abcdef", 3), "abc…");
         assert_eq!(shown("abc", 3), "abc");
     }

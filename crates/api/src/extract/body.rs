@@ -249,8 +249,15 @@ pub(crate) async fn read(
             rest.reserve(length.unwrap_or(before.len() + data.len()));
             rest.extend_from_slice(before);
         }
-        if rest.len() + data.len() > max {
+        let needed = rest.len() + data.len();
+        if needed > max {
             return Err(too_large(max));
+        }
+        if needed > rest.capacity() {
+            // By itself it would double beyond the limit.
+            let mut larger = BytesMut::with_capacity((2 * needed).min(max));
+            larger.extend_from_slice(&rest);
+            rest = larger;
         }
         rest.extend_from_slice(&data);
     }

@@ -95,11 +95,22 @@ impl TestApi {
     }
 
     pub(super) async fn with_limits(limits: Limits) -> Self {
-        let network = Network::default();
         let store = Arc::new(SqliteStore::open(Options::memory()).unwrap());
-        let vault = Arc::new(Vault::new(MasterKey::from_random([7; 32]), Vec::new()));
+        let vault = Vault::new(MasterKey::from_random([7; 32]), Vec::new());
+        Self::over(store, vault, 1, limits).await
+    }
+
+    /// Starts over what a store has, with a vault of its own and ids from a seed of its own.
+    pub(super) async fn over(
+        store: Arc<SqliteStore>,
+        vault: Vault,
+        seed: u64,
+        limits: Limits,
+    ) -> Self {
+        let network = Network::default();
+        let vault = Arc::new(vault);
         let clock = Arc::new(TokioClock::new());
-        let entropy = Arc::new(SeededEntropy::new(1));
+        let entropy = Arc::new(SeededEntropy::new(seed));
         let ids = Arc::new(Ids::default());
         let world = engine::Dependencies {
             store: store.clone(),

@@ -190,6 +190,56 @@ async fn bodies_that_are_no_json_are_400() {
     api.post(MSG, &allowed).await.expect(202);
 }
 
+/// E3: what is large in one way only is read in a time that its length explains, and refused
+/// where JSON, or our envelope, does not allow it.
+#[tokio::test]
+#[allow(clippy::disallowed_methods, reason = "it measures real time")]
+async fn a_body_that_is_extreme_in_one_way_is_answered_at_once() {
+    const MANY: usize = 900_000;
+    // A build for debugging is some ten times slower.
+    let limit = std::time::Duration::from_millis(if cfg!(debug_assertions) { 1_000 } else { 50 });
+    let api = TestApi::new().await;
+    api.acme().await;
+    let message = |payload: &str| format!(r#"{{"eventType": "a", "payload": {payload}}}"#);
+    let keys = (0..70_000).map(|n| format!(r#""{n}":0"#));
+    let keys = format!("{{{}}}", keys.collect::<Vec<_>>().join(","));
+    let same = format!("{{{}}}", vec![r#""k":0"#; 100_000].join(","));
+    let members = (0..70_000).map(|n| format!(r#""{n}":0"#));
+    let members = members.collect::<Vec<_>>().join(",");
+
+    for (body, status) in [
+        (message(&keys), 202),
+        (message(&same), 202),
+        (message(&"9".repeat(MANY)), 202),
+        (message(&format!("0.{}", "1".repeat(MANY))), 202),
+        (message(&format!(r#"{{"{}":1}}"#, "k".repeat(MANY))), 202),
+        (message(&format!("[{}]", "0,".repeat(MANY / 2))), 400),
+        (message(&"[".repeat(MANY)), 400),
+        (message(&r#"{"a":"#.repeat(MANY / 5)), 400),
+        (
+            message(&format!(r#""{}""#, r"\ud800".repeat(MANY / 6))),
+            400,
+        ),
+        (message(&format!(r#""{}""#, r"\".repeat(MANY))), 202),
+        (
+            format!(r#"{{"eventType": "a", {members}, "payload": 1}}"#),
+            202,
+        ),
+        (
+            format!(r#"{{"eventType": "{}", "payload": 1}}"#, "a".repeat(MANY)),
+            422,
+        ),
+        (format!("{}{{}}", " ".repeat(MANY)), 422),
+    ] {
+        let start: String = body.chars().take(60).collect();
+        let began = std::time::Instant::now();
+        let reply = api.post(MSG, &body).await;
+        let took = began.elapsed();
+        assert_eq!(reply.status, status, "{start}: {:?}", reply.bytes);
+        assert!(took < limit, "{start}: {took:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn payloads_and_bodies_have_a_limit() {
     let api = TestApi::with_limits(Limits {

@@ -177,3 +177,25 @@ fn times_lie_behind_and_before() {
     assert_eq!(ago("2025-01-31T12:00:00Z"), "365d ago");
     assert_eq!(ago("2026-01-31T12:10:00Z"), "in 10m");
 }
+
+/// E9: YAML is for people too, and a message of a server is told on a terminal.
+#[test]
+fn texts_for_a_terminal_are_written_with_escapes() {
+    const EVIL: &str = "a\u{1b}[2J\u{9b}31m\u{202e}b\u{2028}";
+    let json = serde_json::to_string(&serde_json::json!({ "note": EVIL })).unwrap();
+
+    for format in [Format::Table, Format::Wide, Format::Yaml] {
+        let mut out = Vec::new();
+        one(&look(format), &KIND, &raw(&json), &mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        let acting = out.trim_end().chars().find(|c| crate::text::is_acting(*c));
+        assert_eq!(acting, None, "{out:?}");
+        if format == Format::Yaml {
+            let value = out.trim_end().strip_prefix("note: ").unwrap();
+            assert_eq!(serde_json::from_str::<String>(value).unwrap(), EVIL);
+        }
+    }
+    let body = serde_json::to_vec(&serde_json::json!({ "detail": EVIL })).unwrap();
+    let failure = Failure::answered(http::StatusCode::BAD_GATEWAY, None, &body);
+    assert!(!failure.message().chars().any(crate::text::is_acting));
+}

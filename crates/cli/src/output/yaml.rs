@@ -11,6 +11,7 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::exit::Failure;
+use crate::text::is_acting;
 
 /// How deep YAML nests. What lies deeper is written as JSON, which is YAML too.
 pub(super) const DEPTH_MAX: usize = 32;
@@ -157,10 +158,10 @@ fn quoted(text: &str) -> String {
         return text.to_owned();
     }
     let json = serde_json::to_string(text).expect("a text is JSON");
-    // JSON leaves these as they are, and a terminal would act on them.
+    // JSON leaves some as they are, and a terminal would act on them.
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
-        if ('\u{7f}'..='\u{9f}').contains(&c) {
+        if is_acting(c) {
             let code = u32::from(c);
             fmt::Write::write_fmt(&mut out, format_args!("\\u{code:04x}"))
                 .expect("a String takes everything");
