@@ -51,11 +51,11 @@ impl Connection {
         self.sender.is_closed()
     }
 
-    /// Posts JSON to `path`, with one more header if given, and reads the whole answer.
+    /// Posts JSON to `path`, with more headers if given, and reads the whole answer.
     pub async fn post(
         &mut self,
         path: &str,
-        extra: Option<(HeaderName, HeaderValue)>,
+        extra: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
         body: Bytes,
     ) -> anyhow::Result<Reply> {
         let mut request: Request<Full<Bytes>> = Request::new(Full::new(body));

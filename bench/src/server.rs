@@ -153,7 +153,29 @@ pub fn create_endpoint(
     )
 }
 
+/// Creates a source, and returns the path that a provider posts to.
+pub fn create_source(
+    address: SocketAddr,
+    application: &str,
+    source: &Value,
+) -> anyhow::Result<String> {
+    let made = made(
+        address,
+        &format!("/api/v1/app/{application}/source"),
+        source,
+    )?;
+    let url = made["url"].as_str().unwrap_or_default();
+    let path = url.find("/in/").map(|start| url[start..].to_owned());
+    path.context("a source without a URL")
+}
+
 fn created(address: SocketAddr, path: &str, body: &Value) -> anyhow::Result<String> {
+    let made = made(address, path, body)?;
+    let id = made["id"].as_str().context("an answer without an id")?;
+    Ok(id.to_owned())
+}
+
+fn made(address: SocketAddr, path: &str, body: &Value) -> anyhow::Result<Value> {
     let answer = plain::post(address, path, ADMIN_KEY, &body.to_string())?;
     ensure!(
         answer.status == 201,
@@ -161,9 +183,5 @@ fn created(address: SocketAddr, path: &str, body: &Value) -> anyhow::Result<Stri
         answer.status,
         answer.body
     );
-    let body: Value = serde_json::from_str(&answer.body)?;
-    Ok(body["id"]
-        .as_str()
-        .context("an answer without an id")?
-        .to_owned())
+    Ok(serde_json::from_str(&answer.body)?)
 }

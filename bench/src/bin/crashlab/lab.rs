@@ -18,7 +18,7 @@ use crate::message::{ENDPOINTS, Messages, secret};
 use crate::oracle::{Evidence, Kill, Limits, Verdict, judge};
 use crate::producer::{Producer, Running};
 use crate::receiver;
-use crate::tracker::Tracker;
+use crate::tracker::{Counts, Tracker};
 
 /// A start that takes longer has failed.
 const READY_LIMIT: Duration = Duration::from_secs(20);
@@ -64,6 +64,9 @@ pub(crate) struct Plan {
 pub(crate) struct Outcome {
     pub(crate) seed: u64,
     pub(crate) verdict: Verdict,
+    /// Webhooks that were accepted at the source, and how many of them were sent again.
+    pub(crate) received: u64,
+    pub(crate) received_again: u64,
     pub(crate) starts: Vec<Duration>,
     /// From the last readiness to the last arrival that was not a repeat.
     pub(crate) settled: Duration,
@@ -112,10 +115,11 @@ impl Lab {
             objections: Vec::new(),
         };
         lab.start_server()?;
-        let application = lab.create(&receiver.to_string())?;
+        let (application, source) = lab.create(&receiver.to_string())?;
         let producer = Producer {
             address: lab.launch.address,
             application,
+            source,
             messages: lab.messages,
             per_second: common.rate,
             waiting_max: plan.waiting_max,
@@ -126,13 +130,18 @@ impl Lab {
         Ok(lab)
     }
 
-    fn create(&self, receiver: &str) -> anyhow::Result<String> {
+    /// Makes the application with its endpoints, and the source; returns the latter's path.
+    fn create(&self, receiver: &str) -> anyhow::Result<(String, String)> {
         let application = server::create_application(self.launch.address, "crashlab")?;
         for n in 0..ENDPOINTS {
             let endpoint = json!({ "url": format!("http://{receiver}/e/{n}"), "secret": secret() });
             server::create_endpoint(self.launch.address, &application, &endpoint)?;
         }
-        Ok(application)
+        let source = json!({
+            "name": "Provider", "provider": "standard-webhooks", "secrets": [secret()],
+        });
+        let source = server::create_source(self.launch.address, &application, &source)?;
+        Ok((application, source))
     }
 
     /// Starts the server and waits until it is ready.
@@ -208,9 +217,17 @@ impl Lab {
         };
         let mut verdict = judge(&evidence, self.limits);
         verdict.violations.extend(self.objections);
+        verdict.violations.extend(self.tracker.take_objections());
+        let Counts {
+            received,
+            received_again,
+            ..
+        } = self.tracker.counts();
         Ok(Outcome {
             seed: self.seed,
             verdict,
+            received,
+            received_again,
             starts: self.starts,
             settled: Duration::from_nanos(settled),
         })
@@ -280,6 +297,7 @@ impl Outcome {
         vec![
             self.seed.to_string(),
             verdict.accepted.to_string(),
+            format!("{} ({})", self.received, self.received_again),
             verdict.deliveries.to_string(),
             verdict.lost.to_string(),
             format!(
@@ -304,9 +322,10 @@ impl Outcome {
 }
 
 /// The columns that every mode's table begins with.
-pub(crate) const COMMON_HEADER: [&str; 6] = [
+pub(crate) const COMMON_HEADER: [&str; 7] = [
     "seed",
     "accepted",
+    "of these webhooks (sent again)",
     "deliveries",
     "lost",
     "repeats",

@@ -9,7 +9,8 @@
 //! - everything that was answered 202 reached every endpoint, under the id of the answer;
 //! - a message has the same bytes wherever and however often it arrives, rightly signed;
 //! - nothing arrives that was never published, or whose publish was refused;
-//! - a publish repeated under the same idempotency key is one message;
+//! - a publish repeated under the same idempotency key is one message, and so is a webhook that a
+//!   provider repeats, whether it was answered or not;
 //! - repeats are what was in flight at a kill, and no more.
 #![allow(
     clippy::disallowed_types,
@@ -27,6 +28,7 @@ mod ledger;
 mod message;
 mod oracle;
 mod producer;
+mod provider;
 mod receiver;
 mod seed;
 mod term;

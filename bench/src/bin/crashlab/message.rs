@@ -4,13 +4,15 @@ use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use posthaste_bench::payload::{Stamp, Template};
+use posthaste_bench::time::now_nanos;
 
 use crate::seed::Numbers;
 
 /// How many endpoints every message goes to.
 pub(crate) const ENDPOINTS: usize = 3;
 
-/// The secret of all endpoints: what is tested is that it is used, not that it is secret.
+/// The secret of all endpoints, and of the source: what is tested is that it is used, not that
+/// it is secret.
 const SECRET: [u8; 32] = *b"crashlab-crashlab-crashlab-crash";
 
 /// What the payloads of a run have in common.
@@ -46,11 +48,38 @@ impl Messages {
         .concat()
     }
 
-    /// Returns the idempotency key of a message that is published until it is answered.
+    /// Returns the key of a message that is sent until it is answered, which makes all of that one
+    /// message.
     ///
     /// One in eight has none: it is published once, and if its answer is lost, nobody knows.
     pub(crate) fn key(&self, sequence: u64) -> Option<String> {
-        (!sequence.is_multiple_of(8)).then(|| format!("crashlab-{}-{sequence}", self.seed))
+        (!sequence.is_multiple_of(8)).then(|| self.name(sequence))
+    }
+
+    /// Says whether a message comes in at the source, as a provider's webhook; its key is the id
+    /// that it is deduplicated by.
+    pub(crate) const fn is_received(sequence: u64) -> bool {
+        sequence % 4 == 1
+    }
+
+    fn name(&self, sequence: u64) -> String {
+        format!("crashlab-{}-{sequence}", self.seed)
+    }
+
+    /// Makes the headers of a provider's webhook, signed now (Standard Webhooks).
+    pub(crate) fn signature(&self, sequence: u64, body: &[u8]) -> [(&'static str, String); 3] {
+        let (id, timestamp) = (
+            self.name(sequence),
+            (now_nanos() / 1_000_000_000).to_string(),
+        );
+        let signed = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body].concat();
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &SECRET), &signed);
+        let signature = format!("v1,{}", STANDARD.encode(tag));
+        [
+            ("webhook-id", id),
+            ("webhook-timestamp", timestamp),
+            ("webhook-signature", signature),
+        ]
     }
 }
 

@@ -3,6 +3,8 @@
 //! A publish with an idempotency key is repeated until it is answered, so it must end accepted,
 //! once. A publish without one is sent once: if its answer is lost, its fate is unknown. An answer
 //! of 5xx or 429 is an answer: nothing was accepted, and it is tried again if it has a key.
+//!
+//! One message in four comes in at a source instead, as [`crate::provider`] says.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -13,7 +15,6 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{HeaderValue, RETRY_AFTER};
 use posthaste_bench::client::{Connection, IDEMPOTENCY_KEY, Reply};
@@ -25,6 +26,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::ledger::{Pen, Publish, Published};
 use crate::message::Messages;
+use crate::provider::{Call, Provider, Taken};
 use crate::tracker::Tracker;
 
 /// Connections that publish at once.
@@ -41,6 +43,8 @@ const LAST_TRIES: Duration = Duration::from_secs(20);
 pub(crate) struct Producer {
     pub(crate) address: SocketAddr,
     pub(crate) application: String,
+    /// The path of the source.
+    pub(crate) source: String,
     pub(crate) messages: Messages,
     pub(crate) per_second: u32,
     /// Messages that may wait for a free connection; what is due beyond is left out.
@@ -82,6 +86,7 @@ impl Producer {
         let waiting = Rc::new(Mutex::new(waiting));
         let mut interval = tokio::time::interval(Duration::from_secs(1) / self.per_second);
         let desk = Rc::new(Desk {
+            provider: Provider::new(self.source.clone(), self.messages),
             producer: self,
             give_up: Cell::new(None),
         });
@@ -107,6 +112,7 @@ impl Producer {
 /// What the workers share.
 struct Desk {
     producer: Producer,
+    provider: Provider,
     /// When what is still unanswered stays so; set once the producer stops.
     give_up: Cell<Option<Instant>>,
 }
@@ -119,12 +125,16 @@ async fn work(desk: Rc<Desk>, waiting: Rc<Mutex<mpsc::Receiver<u64>>>) -> anyhow
         let next = waiting.lock().await.recv().await;
         let Some(sequence) = next else { return Ok(()) };
         let outcome = desk.publish(sequence, &mut connection).await?;
-        if matches!(outcome, Published::Accepted { .. }) {
+        if let Published::Accepted { id } = &outcome {
             desk.producer.tracker.accepted(sequence);
+            desk.provider.accepted(sequence, id);
         }
         desk.producer
             .pen
             .send(Publish { sequence, outcome }.to_line())?;
+        if let Some(earlier) = desk.provider.repeats_after(sequence) {
+            desk.repeat(&earlier, &mut connection).await?;
+        }
     }
 }
 
@@ -134,38 +144,77 @@ impl Desk {
         sequence: u64,
         connection: &mut Option<Connection>,
     ) -> anyhow::Result<Published> {
-        let producer = &self.producer;
-        let body = Bytes::from(producer.messages.publish(sequence));
-        let key = producer.messages.key(sequence);
-        while self.give_up.get().is_none_or(|end| Instant::now() < end) {
+        let has_key = self.producer.messages.key(sequence).is_some();
+        while self.is_patient() {
             let Some(open) = self.connected(connection).await else {
                 tokio::time::sleep(PAUSE).await;
                 continue;
             };
-            let header = match &key {
-                Some(key) => Some((IDEMPOTENCY_KEY, HeaderValue::from_str(key)?)),
-                None => None,
-            };
-            let path = format!(
-                "/api/v1/app/{}/msg?with_content=false",
-                producer.application
-            );
-            let answer = timeout(PATIENCE, open.post(&path, header, body.clone())).await;
+            let call = self.call(sequence)?;
+            let answer = timeout(PATIENCE, open.post(&call.path, call.headers, call.body)).await;
             let Ok(Ok(reply)) = answer else {
                 *connection = None;
-                if key.is_none() {
+                if !has_key {
                     return Ok(Published::Unknown);
                 }
                 continue;
             };
             let outcome = self.judge(&reply)?;
             let again = matches!(outcome, Published::Refused { status } if is_passing(status));
-            if !again || key.is_none() {
+            if !again || !has_key {
                 return Ok(outcome);
             }
             tokio::time::sleep(PAUSE).await;
         }
         Ok(Published::Unanswered)
+    }
+
+    /// Sends a webhook again that was answered before, until it is answered again.
+    async fn repeat(
+        &self,
+        earlier: &Taken,
+        connection: &mut Option<Connection>,
+    ) -> anyhow::Result<()> {
+        while self.is_patient() {
+            if let Some(open) = self.connected(connection).await {
+                let call = self.provider.call(earlier.sequence)?;
+                let answer =
+                    timeout(PATIENCE, open.post(&call.path, call.headers, call.body)).await;
+                match answer {
+                    Ok(Ok(reply)) if is_passing(reply.status.as_u16()) => {}
+                    Ok(Ok(reply)) => {
+                        let objection = earlier.objection(&reply);
+                        self.producer.tracker.received_again(objection);
+                        return Ok(());
+                    }
+                    _ => *connection = None,
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
+    fn is_patient(&self) -> bool {
+        self.give_up.get().is_none_or(|end| Instant::now() < end)
+    }
+
+    fn call(&self, sequence: u64) -> anyhow::Result<Call> {
+        if Messages::is_received(sequence) {
+            return self.provider.call(sequence);
+        }
+        let Producer {
+            messages,
+            application,
+            ..
+        } = &self.producer;
+        let key = messages.key(sequence);
+        let header = key.map(|key| Ok((IDEMPOTENCY_KEY, HeaderValue::from_str(&key)?)));
+        Ok(Call {
+            path: format!("/api/v1/app/{application}/msg?with_content=false"),
+            headers: header.into_iter().collect::<anyhow::Result<_>>()?,
+            body: messages.publish(sequence).into(),
+        })
     }
 
     /// Returns the open connection, or a new one; `None` while there is no server.
@@ -188,13 +237,14 @@ impl Desk {
                 .tracker
                 .full(reply.headers.contains_key(RETRY_AFTER));
         }
-        if reply.status != StatusCode::ACCEPTED {
+        // An API answers 202, a source 200.
+        if !matches!(reply.status, StatusCode::ACCEPTED | StatusCode::OK) {
             return Ok(Published::Refused {
                 status: reply.status.as_u16(),
             });
         }
         let body: Value = serde_json::from_slice(&reply.body)?;
-        let id = body["id"].as_str().context("a 202 without an id")?;
+        let id = body["id"].as_str().context("a success without an id")?;
         Ok(Published::Accepted { id: id.into() })
     }
 }

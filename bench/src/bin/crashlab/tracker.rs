@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use posthaste_bench::time::now_nanos;
 
-use crate::message::ENDPOINTS;
+use crate::message::{ENDPOINTS, Messages};
 
 /// One bit per endpoint at which a message arrived …
 const ARRIVED: u8 = (1 << ENDPOINTS) - 1;
@@ -22,6 +22,7 @@ pub(crate) struct Tracker(Mutex<State>);
 struct State {
     messages: HashMap<u64, u8>,
     counts: Counts,
+    objections: Vec<String>,
 }
 
 /// Running totals. Times are nanoseconds since 1970, 0 for never.
@@ -32,6 +33,9 @@ pub(crate) struct Counts {
     /// Answers of 507, and how many of them had no `Retry-After`.
     pub(crate) full: u64,
     pub(crate) full_without_retry_after: u64,
+    /// Accepted at the source; and how many of those were sent again afterwards.
+    pub(crate) received: u64,
+    pub(crate) received_again: u64,
     pub(crate) last_accepted: u64,
     /// The last arrival that was not a repeat.
     pub(crate) last_arrival: u64,
@@ -42,6 +46,7 @@ impl Tracker {
         let mut state = self.lock();
         *state.messages.entry(sequence).or_default() |= ACCEPTED;
         state.counts.accepted += 1;
+        state.counts.received += u64::from(Messages::is_received(sequence));
         state.counts.last_accepted = now_nanos();
     }
 
@@ -60,6 +65,18 @@ impl Tracker {
         let mut state = self.lock();
         state.counts.full += 1;
         state.counts.full_without_retry_after += u64::from(!has_retry_after);
+    }
+
+    /// Notes what came of a webhook that was sent again, and what is wrong with it.
+    pub(crate) fn received_again(&self, objection: Option<String>) {
+        let mut state = self.lock();
+        state.counts.received_again += 1;
+        state.objections.extend(objection);
+    }
+
+    /// Takes what was found wrong.
+    pub(crate) fn take_objections(&self) -> Vec<String> {
+        std::mem::take(&mut self.lock().objections)
     }
 
     pub(crate) fn counts(&self) -> Counts {

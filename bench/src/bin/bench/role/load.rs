@@ -257,7 +257,7 @@ async fn work(load: Rc<Load>, turns: Rc<Turns>, mut connection: Connection) -> a
             break;
         };
         let answer = connection
-            .post(&load.path, None, load.body(sequence, due))
+            .post(&load.path, [], load.body(sequence, due))
             .await;
         load.settle(due, &answer);
         if answer.is_err() {
