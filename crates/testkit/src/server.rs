@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::api::Api;
 use crate::external::variable;
-use crate::wait::{eventually, eventually_some};
+use crate::wait::{LOOK_EVERY, eventually, eventually_some};
 
 /// The admin key that servers are started with, unless the launch says otherwise.
 pub const ADMIN_KEY: &str = "ph_a-key-of-tests-that-guards-nothing-of-value";
@@ -115,6 +115,36 @@ impl Launch {
         command
     }
 
+    /// Starts it on a data directory under `strace`, which kills it at a system call, such as
+    /// `pwrite64:when=7`: the seventh of a thread. Says whether it came to that within `limit`.
+    pub async fn is_killed_at(&self, data: &Path, call: &str, limit: Duration) -> bool {
+        let own = self.command(&["serve", "--listen", "127.0.0.1:0", "--allow-private"]);
+        let (name, nth) = call.split_once(':').expect("a call and which one");
+        let child = Command::new("strace")
+            .args(["-f", "-o", "/dev/null", "-e", &format!("trace={name}")])
+            .args(["-e", &format!("inject={name}:signal=SIGKILL:{nth}")])
+            .arg(own.get_program())
+            .args(own.get_args())
+            .arg("--data")
+            .arg(data)
+            .env_clear()
+            .envs(
+                own.get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            )
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let mut traced = Traced(child.expect("strace is installed"));
+        let killed = async {
+            while matches!(traced.0.try_wait(), Ok(None)) {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        tokio::time::timeout(limit, killed).await.is_ok()
+    }
+
     /// Starts it and waits until it is ready.
     pub async fn start(self) -> TestServer {
         let scratch = tempfile::tempdir().expect("a folder");
@@ -134,6 +164,26 @@ impl Launch {
         };
         server.start_again().await;
         server
+    }
+}
+
+/// `strace` and what it runs; both end when this is dropped.
+struct Traced(Child);
+
+impl Drop for Traced {
+    fn drop(&mut self) {
+        // What it runs first: strace alone would only let go of it.
+        let children = format!("/proc/{0}/task/{0}/children", self.0.id());
+        for pid in fs::read_to_string(children)
+            .unwrap_or_default()
+            .split_whitespace()
+        {
+            if let Some(pid) = pid.parse().ok().and_then(Pid::from_raw) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
