@@ -341,21 +341,9 @@ impl Lane {
             self.chain = None;
             self.cursor = None;
         }
-        for due in answer.deliveries {
-            if self.is_in_hand(&due) {
-                continue;
-            }
-            self.push(Job {
-                envelope: budget.wrap(due.message, &due.payload, due.origin.as_ref()),
-                first_due: due.first_due,
-                attempts: due.attempts,
-                scheduled_attempts: due.scheduled_attempts,
-                trigger: due.trigger,
-                ordered: due.ordered,
-            });
-        }
+        let all = self.take_claimed(answer.deliveries, plan.after, budget);
         self.next_due = earliest(self.next_due, answer.next_due);
-        if !answer.more {
+        if all && !answer.more {
             self.cursor = None;
             if let Some(covered) = self.chain.take() {
                 self.covered = covered;
@@ -376,6 +364,42 @@ impl Lane {
         } else if self.pace.is_open() || self.pace.is_slow() {
             self.shed(self.queue_max(config));
         }
+    }
+
+    /// Takes what a claim found, as far as memory has room for it, but at least one: what was free
+    /// when the claim began may have been taken by others meanwhile. Says whether that was all; if
+    /// not, the next claim goes on where this one stopped.
+    fn take_claimed(
+        &mut self,
+        found: Vec<DueDelivery>,
+        after: Option<(Timestamp, MessageKey)>,
+        budget: &Arc<Budget>,
+    ) -> bool {
+        let (mut last, mut took) = (after, false);
+        for due in found {
+            let at = (due.due, due.message.key());
+            if self.is_in_hand(&due) {
+                last = Some(at);
+                continue;
+            }
+            if took && !budget.allows(false) {
+                // Without a cursor the claims begin anew anyway.
+                if self.cursor.is_some() {
+                    self.cursor = last;
+                }
+                return false;
+            }
+            (last, took) = (Some(at), true);
+            self.push(Job {
+                envelope: budget.wrap(due.message, &due.payload, due.origin.as_ref()),
+                first_due: due.first_due,
+                attempts: due.attempts,
+                scheduled_attempts: due.scheduled_attempts,
+                trigger: due.trigger,
+                ordered: due.ordered,
+            });
+        }
+        true
     }
 
     /// Says whether a delivery that a claim found is in memory, or was until its outcome was

@@ -39,6 +39,8 @@ pub(crate) const DOOMED_ATTEMPTS: usize = 3;
 const CLOCK_STEP: u64 = 3 * 60 * 1_000;
 /// In the second phase, everything must have come to its end by then.
 const LIVENESS: Duration = Duration::from_mins(15);
+/// What a message takes of the memory for payloads at the most.
+const ENVELOPE: usize = 1_024;
 /// How long a publisher waits before it asks again.
 const AGAIN: Duration = Duration::from_millis(300);
 
@@ -110,8 +112,9 @@ impl World {
         let witness = Witness::new(Bounds {
             in_flight: config.in_flight_max,
             of_one: usize::from(config.concurrency_max),
-            // What is on its way when the bound is reached: a claim of each reader, and a batch.
-            payload_memory: config.payload_memory + 3 * 6 * 1_024,
+            // Whoever takes a message asks before whether there is room: one of intake's and one
+            // of each claim under way can each be the one that goes beyond.
+            payload_memory: config.payload_memory + (1 + config.claims_max) * ENVELOPE,
         });
         let clock = Arc::new(TokioClock::new());
         let entropy = Arc::new(SeededEntropy::new(run.seed));
