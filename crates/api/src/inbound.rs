@@ -56,13 +56,17 @@ async fn receive(State(service): State<Service>, request: Request) -> Result<Res
     if let Err(refusal) = service.admit_request(&source, &incoming) {
         return Ok(refused(refusal));
     }
-    match read_body(&parts, body, source.body_max()).await {
-        Ok(bytes) => incoming.body = bytes,
+    // Kept until the answer: the bytes are in memory until then.
+    let _share = match read_body(&parts, body, source.body_max()).await {
+        Ok((bytes, share)) => {
+            incoming.body = bytes;
+            share
+        }
         Err(error) if error.code() == Code::PayloadTooLarge => {
             return Ok(refused(service.refuse_body(&source, &incoming)));
         }
         Err(error) => return Err(error),
-    }
+    };
     answer(&service, source, incoming).await
 }
 

@@ -67,9 +67,11 @@ pub use serve::{Certificates, Deadlines, HeadLimits, InvalidCertificate, ServeLi
 pub fn router(service: Service, metrics: Metrics, pages: impl FnOnce(&str) -> Router) -> Router {
     let (api, description) = openapi::described();
     let description = openapi::text(&description);
+    let bodies = extract::BodyMemory::new(service.limits().bodies_bytes);
     let router = api
         .merge(public_keys::routes())
         .merge(inbound::routes())
+        .layer(axum::Extension(bodies))
         .with_state(service)
         .merge(health::metrics(metrics))
         .merge(pages(&description))

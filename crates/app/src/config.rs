@@ -476,6 +476,7 @@ impl Config {
         check("egress.allow", self.address_policy().map(|_| ()));
         check("egress.bind", self.egress.bind().map(|_| ()));
         check("egress.proxy", self.egress.proxy().map(|_| ()));
+        check("limits.bodies", self.limits.check_bodies());
         for (setting, zero, what) in self.zeroes() {
             check(setting, if zero { Err(what.to_owned()) } else { Ok(()) });
         }

@@ -11,6 +11,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Bytes of one batch publish request.
     pub batch_bytes: usize,
+    /// Bytes of all request bodies together that are read and worked on at once.
+    pub bodies_bytes: usize,
     /// Messages in one batch publish request.
     pub batch_messages: usize,
     /// Applications of one organization.
@@ -97,6 +99,7 @@ impl Default for Limits {
             payload_bytes: 1024 * 1024,
             body_bytes: 256 * 1024,
             batch_bytes: 5 * 1024 * 1024,
+            bodies_bytes: 32 * 1024 * 1024,
             batch_messages: 1_000,
             applications: 100_000,
             event_types: 10_000,

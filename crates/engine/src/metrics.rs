@@ -97,6 +97,8 @@ impl Metrics {
             "Attempts made, by outcome",
             attempts,
         );
+        // Shown from the start, so that a rate has something to begin from.
+        self.pruned(&Pruned::default());
         registry.register(
             "posthaste_pruned",
             "What retention erased, by kind",

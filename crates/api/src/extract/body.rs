@@ -19,6 +19,7 @@ use serde::Deserialize;
 use service::{Idempotency, IdempotentRequest, Service};
 
 use super::access::Access;
+use super::body_memory::{FREE, Share};
 use super::json;
 use crate::error::ApiError;
 use crate::problem::Code;
@@ -74,6 +75,7 @@ pub(crate) struct NoBody(Raw);
 struct Raw {
     parts: Parts,
     bytes: Bytes,
+    _share: Share,
 }
 
 impl<T, L> Body<T, L> {
@@ -157,9 +159,13 @@ impl<T: Send, L: BodyLimit + Send> FromRequest<Service> for Body<T, L> {
         let (parts, body) = request.into_parts();
         check_type(&parts)?;
         check_key(&parts, service.limits())?;
-        let bytes = read(&parts, body, L::max(service.limits())).await?;
+        let (bytes, share) = read(&parts, body, L::max(service.limits())).await?;
         Ok(Self {
-            raw: Raw { parts, bytes },
+            raw: Raw {
+                parts,
+                bytes,
+                _share: share,
+            },
             describes: PhantomData,
         })
     }
@@ -171,8 +177,12 @@ impl FromRequest<Service> for NoBody {
     async fn from_request(request: Request, service: &Service) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         check_key(&parts, service.limits())?;
-        let bytes = read(&parts, body, BodyBytes::max(service.limits())).await?;
-        Ok(Self(Raw { parts, bytes }))
+        let (bytes, share) = read(&parts, body, BodyBytes::max(service.limits())).await?;
+        Ok(Self(Raw {
+            parts,
+            bytes,
+            _share: share,
+        }))
     }
 }
 
@@ -216,12 +226,13 @@ fn is_json(content_type: &[u8]) -> bool {
     essence == b"application/json" || essence.ends_with(b"+json")
 }
 
-/// Reads a body of at most `max` bytes; what says that it is longer is not read at all.
+/// Reads a body of at most `max` bytes; what says that it is longer is not read at all. The bytes
+/// count among those of all bodies for as long as the share is kept.
 pub(crate) async fn read(
     parts: &Parts,
-    body: axum::body::Body,
+    mut body: axum::body::Body,
     max: usize,
-) -> Result<Bytes, ApiError> {
+) -> Result<(Bytes, Share), ApiError> {
     let length = parts
         .headers
         .get(header::CONTENT_LENGTH)
@@ -229,7 +240,7 @@ pub(crate) async fn read(
     if length.is_some_and(|length| length > max) {
         return Err(too_large(max));
     }
-    let mut body = body;
+    let mut share = Share::of(parts.extensions.get());
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -237,35 +248,34 @@ pub(crate) async fn read(
         let Ok(data) = frame.into_data() else {
             continue; // Trailers say nothing that anybody reads.
         };
-        let Some(before) = &first else {
-            if data.len() > max {
-                return Err(too_large(max));
+        let before = first.as_ref().map_or(rest.len(), Bytes::len);
+        if before + data.len() > max {
+            return Err(too_large(max));
+        }
+        if before == 0 {
+            if data.len() > FREE {
+                share.take(data.len())?;
             }
             // Most bodies come in one piece, which then needs no copy.
             first = Some(data);
             continue;
-        };
-        if rest.is_empty() {
-            rest.reserve(length.unwrap_or(before.len() + data.len()));
-            rest.extend_from_slice(before);
         }
-        let needed = rest.len() + data.len();
-        if needed > max {
-            return Err(too_large(max));
-        }
-        if needed > rest.capacity() {
+        let needed = before + data.len();
+        if rest.capacity() < needed {
             // By itself it would double beyond the limit.
-            let mut larger = BytesMut::with_capacity((2 * needed).min(max));
+            let room = (needed * 2).min(length.unwrap_or(max)).max(needed);
+            share.take(room - rest.capacity())?;
+            let mut larger = BytesMut::with_capacity(room);
             larger.extend_from_slice(&rest);
             rest = larger;
         }
+        if let Some(first) = first.take() {
+            rest.extend_from_slice(&first);
+        }
         rest.extend_from_slice(&data);
     }
-    if rest.is_empty() {
-        Ok(first.unwrap_or_default())
-    } else {
-        Ok(rest.freeze())
-    }
+    let bytes = first.unwrap_or_else(|| rest.freeze());
+    Ok((bytes, share))
 }
 
 fn too_large(max: usize) -> ApiError {

@@ -230,6 +230,15 @@ fn bodies(limit: &str) -> Option<Case> {
             padded(batch, 100),
             padded(batch, 101),
         ),
+        "bodies_bytes" => Case {
+            code: "busy",
+            ..size(
+                |all| all.bodies_bytes = 100 * 1024,
+                "/api/v1/app/acme/msg/batch",
+                padded(batch, 100 * 1024),
+                padded(batch, 100 * 1024 + 1),
+            )
+        },
         "batch_messages" => case(
             |all| all.batch_messages = 3,
             "/api/v1/app/acme/msg/batch",
@@ -424,6 +433,7 @@ async fn every_limit_lets_pass_what_is_at_it_and_refuses_one_more() {
         let status = match case.code {
             "validation" => 422,
             "limit_reached" => 409,
+            "busy" => 503,
             _ => 413,
         };
         assert_eq!(refused.status, status, "above {limit}");

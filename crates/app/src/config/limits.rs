@@ -14,6 +14,8 @@ pub(crate) struct Limits {
     pub(crate) body: Size,
     /// Bytes of one batch publish.
     pub(crate) batch: Size,
+    /// Bytes of all request bodies that are read and worked on at once.
+    pub(crate) bodies: Size,
     /// Messages in one batch publish.
     pub(crate) batch_messages: usize,
     /// Applications of one organization.
@@ -100,6 +102,7 @@ impl Default for Limits {
             payload: Size(limits.payload_bytes),
             body: Size(limits.body_bytes),
             batch: Size(limits.batch_bytes),
+            bodies: Size(limits.bodies_bytes),
             batch_messages: limits.batch_messages,
             applications: limits.applications,
             event_types: limits.event_types,
@@ -144,6 +147,21 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Whatever is allowed alone must fit among all.
+    pub(crate) fn check_bodies(&self) -> Result<(), String> {
+        let publish = self.payload.0.saturating_add(self.body.0);
+        // Those of sources are known when they are read, and each is at most this.
+        let largest = publish.max(self.batch.0).max(self.inbound.0);
+        if self.bodies.0 < largest {
+            return Err(format!(
+                "must be at least {largest} bytes, as one body may have"
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Limits {
     /// Returns the limits on what callers send.
     pub(crate) fn domain(&self) -> domain::Limits {
         let limits = self;
@@ -151,6 +169,7 @@ impl Limits {
             payload_bytes: limits.payload.0,
             body_bytes: limits.body.0,
             batch_bytes: limits.batch.0,
+            bodies_bytes: limits.bodies.0,
             batch_messages: limits.batch_messages,
             applications: limits.applications,
             event_types: limits.event_types,
@@ -191,5 +210,24 @@ impl Limits {
             rejected_per_second: limits.rejected_per_second,
             rejected_burst: limits.rejected_burst,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_bodies_together_may_have_at_least_what_one_may() {
+        let limits = |bodies, inbound| Limits {
+            bodies: Size(bodies),
+            inbound: Size(inbound),
+            ..Limits::default()
+        };
+
+        assert_eq!(Limits::default().check_bodies(), Ok(()));
+        assert!(limits(20_000_000, 20_000_000).check_bodies().is_ok());
+        let fault = limits(19_999_999, 20_000_000).check_bodies().unwrap_err();
+        assert!(fault.contains("at least 20000000 bytes"), "{fault}");
     }
 }
