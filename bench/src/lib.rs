@@ -19,4 +19,5 @@ pub mod plain;
 pub mod server;
 pub mod time;
 pub mod usage;
+pub mod webhook;
 pub mod wire;

@@ -10,11 +10,12 @@ use posthaste_bench::child::Role;
 use posthaste_bench::latency::Percentiles;
 use posthaste_bench::server::{self, ADMIN_KEY, Launch, Server};
 use posthaste_bench::usage;
+use posthaste_bench::webhook::secret_text;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::Options;
-use crate::role::load::{self, Job, Pace, Stop};
+use crate::role::load::{self, Job, Pace, SECRET, Stop, What};
 use crate::role::receiver::{self, Command, Listen, Listening};
 
 const READY_LIMIT: Duration = Duration::from_secs(10);
@@ -162,7 +163,16 @@ impl Side {
             payload_bytes: 1024,
             event_types: vec!["bench.event".into()],
             first_sequence,
+            what: What::Publish,
         }
+    }
+
+    /// Makes a source, and returns the path that providers post to.
+    pub(crate) fn source(&self) -> anyhow::Result<String> {
+        let source = json!({
+            "name": "Bench", "provider": "standard-webhooks", "secrets": [secret_text(&SECRET)],
+        });
+        server::create_source(self.launch.address, &self.application, &source)
     }
 }
 

@@ -4,7 +4,7 @@ use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use posthaste_bench::payload::{Stamp, Template};
-use posthaste_bench::time::now_nanos;
+use posthaste_bench::webhook::{Signer, secret_text};
 
 use crate::seed::Numbers;
 
@@ -62,30 +62,19 @@ impl Messages {
         sequence % 4 == 1
     }
 
-    fn name(&self, sequence: u64) -> String {
+    pub(crate) fn name(&self, sequence: u64) -> String {
         format!("crashlab-{}-{sequence}", self.seed)
     }
+}
 
-    /// Makes the headers of a provider's webhook, signed now (Standard Webhooks).
-    pub(crate) fn signature(&self, sequence: u64, body: &[u8]) -> [(&'static str, String); 3] {
-        let (id, timestamp) = (
-            self.name(sequence),
-            (now_nanos() / 1_000_000_000).to_string(),
-        );
-        let signed = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body].concat();
-        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &SECRET), &signed);
-        let signature = format!("v1,{}", STANDARD.encode(tag));
-        [
-            ("webhook-id", id),
-            ("webhook-timestamp", timestamp),
-            ("webhook-signature", signature),
-        ]
-    }
+/// Signs what the source is sent.
+pub(crate) fn signer() -> Signer {
+    Signer::new(&SECRET)
 }
 
 /// Returns the secret in the form that the API takes.
 pub(crate) fn secret() -> String {
-    format!("whsec_{}", STANDARD.encode(SECRET))
+    secret_text(&SECRET)
 }
 
 /// Returns a body's SHA-256 in base64.

@@ -11,9 +11,10 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 use posthaste_bench::client::Reply;
+use posthaste_bench::webhook::Signer;
 use serde_json::Value;
 
-use crate::message::Messages;
+use crate::message::{Messages, signer};
 use crate::seed::Numbers;
 
 /// A request to make.
@@ -35,13 +36,15 @@ pub(crate) struct Taken {
 #[derive(Debug)]
 pub(crate) struct Provider {
     path: String,
+    signer: Signer,
     messages: Messages,
     taken: RefCell<Vec<Taken>>,
 }
 
 impl Provider {
-    pub(crate) const fn new(path: String, messages: Messages) -> Self {
+    pub(crate) fn new(path: String, messages: Messages) -> Self {
         Self {
+            signer: signer(),
             path,
             messages,
             taken: RefCell::new(Vec::new()),
@@ -49,20 +52,14 @@ impl Provider {
     }
 
     /// Makes the webhook of a message, signed now.
-    pub(crate) fn call(&self, sequence: u64) -> anyhow::Result<Call> {
+    pub(crate) fn call(&self, sequence: u64) -> Call {
         let body = self.messages.payload(sequence);
-        let headers = self.messages.signature(sequence, &body).into_iter();
-        let header = |(name, value): (&'static str, String)| {
-            Ok((
-                HeaderName::from_static(name),
-                HeaderValue::from_str(&value)?,
-            ))
-        };
-        Ok(Call {
+        let id = self.messages.name(sequence);
+        Call {
             path: self.path.clone(),
-            headers: headers.map(header).collect::<anyhow::Result<_>>()?,
+            headers: self.signer.headers(&id, &body).into(),
             body: body.into(),
-        })
+        }
     }
 
     /// Remembers a webhook that was taken in.

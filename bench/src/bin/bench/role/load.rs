@@ -13,13 +13,20 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use bytes::Bytes;
 use hyper::StatusCode;
+use hyper::header::{HeaderName, HeaderValue};
 use posthaste_bench::client::{Connection, Reply};
 use posthaste_bench::latency::{Latencies, Percentiles};
 use posthaste_bench::payload::{Stamp, Template};
 use posthaste_bench::time::now_nanos;
 use posthaste_bench::usage;
+use posthaste_bench::webhook::Signer;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc};
+
+/// Not the secret of any source.
+const FORGED: [u8; 32] = *b"other-other-other-other-other-32";
+/// An inbound URL that nobody has.
+const NOWHERE: &str = "/in/0123456789abcdefghijklmnopqrstuvwxyz";
 
 /// How long a publisher waits before it connects again after a connection broke.
 const RECONNECT: Duration = Duration::from_millis(10);
@@ -40,7 +47,29 @@ pub(crate) struct Job {
     pub(crate) event_types: Vec<String>,
     /// The number of the first message.
     pub(crate) first_sequence: u64,
+    pub(crate) what: What,
 }
+
+/// What is posted, and where to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum What {
+    /// Messages, to the API.
+    Publish,
+    /// What a provider sends, to the path of a source.
+    Webhook { path: String, signature: Signature },
+    /// The same, to an inbound URL that nobody has.
+    Nowhere,
+}
+
+/// Who has signed a webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Signature {
+    Providers,
+    Forgers,
+}
+
+/// The secret of every source.
+pub(crate) const SECRET: [u8; 32] = *b"bench-bench-bench-bench-bench-32";
 
 /// When the next request is sent.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -61,11 +90,11 @@ pub(crate) enum Stop {
 /// What came of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
-    /// Messages answered 202.
+    /// Messages that were answered as wanted: 202, or of a webhook what is right for it.
     pub(crate) accepted: u64,
     /// Messages answered otherwise, or not at all.
     pub(crate) failed: u64,
-    /// The first answer that was not 202, or the first error.
+    /// The first other answer, or the first error.
     pub(crate) complaint: Option<String>,
     /// When the first request was sent, in nanoseconds since 1970.
     pub(crate) started_nanos: u64,
@@ -114,6 +143,9 @@ async fn run(job: Job) -> anyhow::Result<Report> {
 struct Load {
     job: Job,
     path: String,
+    /// What accepting it is answered.
+    wanted: StatusCode,
+    signer: Option<Signer>,
     template: Template,
     started_nanos: u64,
     tally: RefCell<Tally>,
@@ -142,8 +174,27 @@ impl Load {
         } else {
             "msg/batch"
         };
+        let (path, wanted) = match &job.what {
+            What::Publish => {
+                let path = format!("/api/v1/app/{}/{kind}", job.application);
+                (path, StatusCode::ACCEPTED)
+            }
+            What::Webhook { path, signature } => {
+                let genuine = *signature == Signature::Providers;
+                let refused = StatusCode::UNAUTHORIZED;
+                (path.clone(), if genuine { StatusCode::OK } else { refused })
+            }
+            What::Nowhere => (NOWHERE.to_owned(), StatusCode::NOT_FOUND),
+        };
+        let secret = match &job.what {
+            What::Publish => None,
+            What::Webhook { signature, .. } if *signature == Signature::Forgers => Some(FORGED),
+            _ => Some(SECRET),
+        };
         Self {
-            path: format!("/api/v1/app/{}/{kind}", job.application),
+            path,
+            wanted,
+            signer: secret.map(|secret| Signer::new(&secret)),
             template: Template::new(job.payload_bytes),
             job,
             started_nanos,
@@ -191,7 +242,25 @@ impl Load {
         Some(sequence)
     }
 
+    fn headers(&self, sequence: u64, body: &[u8]) -> Vec<(HeaderName, HeaderValue)> {
+        let signer = self.signer.as_ref();
+        let headers = signer.map(|signer| signer.headers(&format!("bench-{sequence}"), body));
+        headers.into_iter().flatten().collect()
+    }
+
     fn body(&self, first: u64, sent_nanos: u64) -> Bytes {
+        if self.signer.is_some() {
+            let mut body = Vec::with_capacity(self.job.payload_bytes);
+            let sequence = first;
+            self.template.append(
+                Stamp {
+                    sequence,
+                    sent_nanos,
+                },
+                &mut body,
+            );
+            return body.into();
+        }
         let (batch, types) = (self.job.batch, &self.job.event_types);
         let room = (self.job.payload_bytes + 80) * usize::try_from(batch).expect("it is small");
         let mut body = Vec::with_capacity(room);
@@ -218,7 +287,7 @@ impl Load {
     fn settle(&self, due: u64, answer: &anyhow::Result<Reply>) {
         let mut tally = self.tally.borrow_mut();
         let complaint = match answer {
-            Ok(reply) if reply.status == StatusCode::ACCEPTED => {
+            Ok(reply) if reply.status == self.wanted => {
                 tally.accepted += self.job.batch;
                 tally.latency.add(due, now_nanos());
                 return;
@@ -256,9 +325,9 @@ async fn work(load: Rc<Load>, turns: Rc<Turns>, mut connection: Connection) -> a
         let Some(sequence) = load.next_sequence() else {
             break;
         };
-        let answer = connection
-            .post(&load.path, [], load.body(sequence, due))
-            .await;
+        let body = load.body(sequence, due);
+        let headers = load.headers(sequence, &body);
+        let answer = connection.post(&load.path, headers, body).await;
         load.settle(due, &answer);
         if answer.is_err() {
             connection = reopen(&load.job).await?;

@@ -3,6 +3,7 @@
 mod backlog;
 mod herd;
 mod hung;
+mod inbound;
 mod prune;
 mod shape;
 mod stored;
@@ -49,6 +50,8 @@ pub(crate) enum Scenario {
     Backlog,
     /// Messages for 500 endpoints whose receiver is down, and then comes back
     Herd,
+    /// Webhooks taken in at a source beside publishes, what refusing one costs, and a flood
+    Inbound,
 }
 
 impl std::fmt::Display for Scenario {
@@ -88,6 +91,7 @@ impl Scenario {
             Self::Prune => "prune",
             Self::Backlog => "backlog",
             Self::Herd => "herd",
+            Self::Inbound => "inbound",
         }
     }
 
@@ -137,6 +141,7 @@ impl Scenario {
             Self::Prune => return prune::run(lab),
             Self::Backlog => return backlog::run(lab),
             Self::Herd => return herd::run(lab),
+            Self::Inbound => return inbound::run(lab),
         };
         shape::run(lab, self.name(), &shapes)
     }
