@@ -175,6 +175,7 @@ pub(crate) const ROUTES: &[(Method, &str, Permission)] = &[
     (DELETE, "/api/v1/app/{app_id}/source/{source_id}", application(Write)),
     (POST,   "/api/v1/app/{app_id}/source/{source_id}/pause", application(Write)),
     (POST,   "/api/v1/app/{app_id}/source/{source_id}/resume", application(Write)),
+    (POST,   "/api/v1/app/{app_id}/source/{source_id}/secret/compare", application(Write)),
     (POST,   "/api/v1/app/{app_id}/source/{source_id}/secret/rotate", application(Write)),
     (POST,   "/api/v1/app/{app_id}/source/{source_id}/token/rotate", application(Write)),
     (GET,    "/api/v1/app/{app_id}/stream", application(Read)),

@@ -4,8 +4,8 @@ use aide::axum::ApiRouter;
 use aide::axum::routing::{get_with, post_with};
 use axum::extract::State;
 use schemars::JsonSchema;
-use serde::Deserialize;
-use service::{Order, Service, SourceInput, SourceRotation, SourceView};
+use serde::{Deserialize, Serialize};
+use service::{Order, Service, SourceInput, SourceRotation, SourceSecrets, SourceView};
 use std::time::Duration;
 
 use crate::answer::{Answer, Created, Found, NoContent};
@@ -20,6 +20,10 @@ const DOCS: Docs = Docs("Source");
 pub(crate) fn routes() -> ApiRouter<Service> {
     const ONE: &str = "/api/v1/app/{app_id}/source/{source_id}";
     let rotate_docs = DOCS.post("v1.source.rotate-secret", "Put in a secret of a source");
+    let compare_docs = DOCS.post(
+        "v1.source.compare-secrets",
+        "Say whether a source has these secrets",
+    );
     let token_docs = DOCS.post_or_empty("v1.source.rotate-token", "Give a source another URL");
     ApiRouter::new()
         .api_route(
@@ -37,6 +41,10 @@ pub(crate) fn routes() -> ApiRouter<Service> {
         .api_route(
             "/api/v1/app/{app_id}/source/{source_id}/secret/rotate",
             post_with(rotate_secret, rotate_docs),
+        )
+        .api_route(
+            "/api/v1/app/{app_id}/source/{source_id}/secret/compare",
+            post_with(compare, compare_docs),
         )
         .api_route(
             "/api/v1/app/{app_id}/source/{source_id}/token/rotate",
@@ -66,6 +74,26 @@ struct SourceSecretRotateIn {
     secret: String,
     /// How long the others still count, at most 604800; a day when left out
     grace_period_seconds: Option<u32>,
+}
+
+/// What a source is thought to have.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct SourceCompareIn {
+    /// Its current secrets, in any order; those that were replaced are not meant
+    secrets: Vec<String>,
+    /// Its verify token, if it has one
+    verify_token: Option<String>,
+}
+
+/// Whether a source has what it is thought to have.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct SourceCompareOut {
+    /// These are its current secrets: all of them, and no others
+    secrets: bool,
+    /// This is its verify token, or it has none as was said
+    verify_token: bool,
 }
 
 /// How a URL is to be replaced.
@@ -184,6 +212,28 @@ async fn rotate_secret(
         .rotate_source_secret(access.caller, &application, &source, rotation, idempotency)
         .await?;
     Ok(Answer(rotated.into()))
+}
+
+/// It only looks, so the idempotency key needs no looking at.
+async fn compare(
+    State(service): State<Service>,
+    access: Access,
+    Path(path): Path<SourcePath>,
+    body: Body<SourceCompareIn>,
+) -> Result<Found<SourceCompareOut>, ApiError> {
+    let given: SourceCompareIn = body.parse()?;
+    let (application, source) = path.parse()?;
+    let thought = SourceSecrets {
+        secrets: given.secrets,
+        verify_token: given.verify_token,
+    };
+    let compared = service
+        .compare_source(access.caller, &application, &source, &thought)
+        .await?;
+    Ok(Answer(SourceCompareOut {
+        secrets: compared.secrets,
+        verify_token: compared.verify_token,
+    }))
 }
 
 async fn rotate_token(

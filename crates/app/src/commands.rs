@@ -268,7 +268,9 @@ fn client(command: cli::Command) -> ExitCode {
 }
 
 fn surroundings() -> cli::Surroundings {
-    cli::Surroundings::of_process(|name| std::env::var_os(name))
+    let mut around = cli::Surroundings::of_process(|name| std::env::var_os(name));
+    around.variable = Some(|name| std::env::var_os(name)?.into_string().ok());
+    around
 }
 
 fn show(settings: SettingsArgs) -> anyhow::Result<()> {

@@ -220,6 +220,8 @@ pages! {
     the_guide_to_rotating_does_what_it_says: "guides/rotate.md",
     the_guide_to_receiving_does_what_it_says: "guides/receive.md",
     the_guide_to_cloudevents_does_what_it_says: "guides/cloudevents.md",
+    the_guide_to_passing_on_does_what_it_says: "guides/forward.md",
+    the_guide_to_applying_a_file_does_what_it_says: "guides/apply.md",
     the_guide_to_sending_again_does_what_it_says: "guides/replay.md",
     the_guide_to_operating_does_what_it_says: "guides/operate.md",
     the_guide_to_migrating_does_what_it_says: "guides/migrate.md",

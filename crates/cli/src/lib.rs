@@ -17,6 +17,7 @@
 //! What is not here: anything that opens the store, and the binary itself.
 
 mod api;
+mod apply;
 mod client;
 mod dev;
 mod exit;
@@ -40,6 +41,7 @@ mod world;
 use std::io::{Read, Write};
 
 pub use api::ApiArgs;
+pub use apply::ApplyArgs;
 pub use client::ServerArgs;
 pub use dev::DevArgs;
 pub use exit::Exit;
@@ -93,6 +95,7 @@ pub enum Command {
     Key(KeyCommand),
     #[command(subcommand)]
     Audit(AuditCommand),
+    Apply(ApplyArgs),
     Send(SendArgs),
     Trigger(TriggerArgs),
     Listen(ListenArgs),
@@ -155,6 +158,7 @@ async fn dispatch(command: Command, streams: &mut Streams<'_>) -> Outcome {
         Command::Provider(command) => nouns::provider::run(command, streams).await,
         Command::Key(command) => nouns::key::run(command, streams).await,
         Command::Audit(command) => nouns::audit::run(command, streams).await,
+        Command::Apply(args) => apply::run(args, streams).await,
         Command::Send(args) => send::run(args, streams).await,
         Command::Trigger(args) => trigger::run(args, streams).await,
         Command::Listen(args) => listen::run(args, streams).await,
@@ -186,6 +190,7 @@ impl Command {
             Self::Provider(command) => Some(command.common()),
             Self::Key(command) => Some(command.common()),
             Self::Audit(command) => Some(command.common()),
+            Self::Apply(args) => Some(args.common()),
             _ => None,
         }
     }

@@ -25,6 +25,8 @@ pub struct Surroundings {
     pub err_is_terminal: bool,
     /// Colour is wanted, as far as the environment says.
     pub colour: bool,
+    /// Reads a variable of the environment, where a file refers to one.
+    pub variable: Option<fn(&str) -> Option<String>>,
     /// When the person wants the command to end.
     pub(crate) stop: Stop,
 }
@@ -51,6 +53,7 @@ impl Surroundings {
             out_is_terminal,
             err_is_terminal: std::io::stderr().is_terminal(),
             colour: forced || (out_is_terminal && !unwanted),
+            variable: None,
             stop: Stop::default(),
         }
     }

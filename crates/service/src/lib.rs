@@ -43,6 +43,7 @@ mod requests;
 mod reseal;
 mod schemas;
 mod secrets;
+mod source_compare;
 mod source_settings;
 mod sources;
 mod stream;
@@ -89,6 +90,7 @@ pub use requests::{RequestQuery, RequestView};
 pub use reseal::Resealing;
 pub use secrets::{EndpointKey, RotationInput, SecretInput, SignatureKind};
 pub use signature::scheme;
+pub use source_compare::{SourceCompared, SourceSecrets};
 pub use source_settings::{
     CUSTOM, Deduplication, EventTypeRule, OnConflict, ReplayGuard, ResponseRule, SourceSettings,
     VerifyMode, verify_token_hash,

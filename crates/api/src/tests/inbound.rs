@@ -360,3 +360,45 @@ async fn only_so_many_refused_requests_are_kept() {
     assert_eq!(source["activity"]["rejected"], 20);
     assert_eq!(source["activity"]["notKept"], 15);
 }
+
+#[tokio::test]
+async fn a_source_says_whether_it_has_these_secrets_and_shows_none() {
+    let api = TestApi::new().await;
+    api.acme().await;
+    let body = json!({
+        "name": "x", "uid": "x", "provider": "github", "secrets": ["one", "two"],
+        "verifyToken": "token",
+    });
+    api.source(body).await;
+    let compare = format!("{SOURCES}/x/secret/compare");
+
+    for (given, secrets, token) in [
+        (
+            json!({"secrets": ["two", "one"], "verifyToken": "token"}),
+            true,
+            true,
+        ),
+        (
+            json!({"secrets": ["one"], "verifyToken": "other"}),
+            false,
+            false,
+        ),
+        (json!({"secrets": ["one", "two", "three"]}), false, false),
+        (json!({"secrets": []}), false, false),
+    ] {
+        let said = api.post(&compare, &given.to_string()).await.expect(200);
+        assert_eq!(
+            said,
+            json!({"secrets": secrets, "verifyToken": token}),
+            "{given}"
+        );
+    }
+    // The others still count for a day, and are not current any more.
+    let rotate = format!("{SOURCES}/x/secret/rotate");
+    api.post(&rotate, r#"{"secret": "new"}"#).await.expect(200);
+    let said = api
+        .post(&compare, r#"{"secrets": ["new"]}"#)
+        .await
+        .expect(200);
+    assert_eq!(said["secrets"], true);
+}
