@@ -6,8 +6,12 @@ use std::path::PathBuf;
 use std::process::Child;
 use std::time::Duration;
 
+use cli::sink;
+use domain::Timestamp;
+use inbound::samples::{Fresh, Making, samples_of};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
+use signature::scheme::{self, Verdict, preset};
 use signature::{Received, Verifier, VerifyingKey};
 use testkit::{ADMIN_KEY, Launch, Receiver, TestServer, eventually, eventually_some, finish};
 
@@ -122,6 +126,128 @@ async fn messages_reach_a_local_receiver_signed_until_ctrl_c() {
     }
 }
 
+const SECRET: &str = "a secret of twenty-four b";
+
+/// A source of GitHub's, and what GitHub sends to it.
+struct Provider {
+    token: String,
+    sent: u8,
+}
+
+impl Provider {
+    async fn new(server: &TestServer, name: &str) -> Self {
+        let source = json!({
+            "name": name, "uid": name, "provider": "github", "secrets": [SECRET],
+        });
+        let path = "/api/v1/app/shop/source";
+        let source = server.api.post(path, source.to_string()).await.expect(201);
+        let (_, token) = source["url"].as_str().unwrap().split_once("/in/").unwrap();
+        Self {
+            token: token.to_owned(),
+            sent: 0,
+        }
+    }
+
+    /// Sends a push whose body no text can hold, and returns the body.
+    async fn push(&mut self, server: &TestServer) -> Vec<u8> {
+        self.sent += 1;
+        let body = [b"\xff\0 \n".as_slice(), self.token.as_bytes(), &[self.sent]].concat();
+        let ready = samples_of("github").next().unwrap().make(&Making {
+            preset: preset("github").unwrap(),
+            secret: SECRET,
+            url: "https://hooks.example/",
+            fresh: Fresh {
+                seed: [self.sent; 16],
+                at: Timestamp::from_unix_seconds(1_770_000_000),
+            },
+            body: Some(&body),
+            spoil: None,
+        });
+        let mut ready = ready.unwrap();
+        let secret = ("Authorization".to_owned(), "Bearer hunter2".to_owned());
+        ready.headers.push(secret);
+        let path = format!("/in/{}/deep?a=1", self.token);
+        let call = ("POST", path.as_str());
+        let answer = server.api.deliver(call, &ready.headers, ready.body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        body
+    }
+}
+
+/// Says whether a receiver that was written for GitHub takes what it got.
+fn is_github_s(received: &sink::Received) -> bool {
+    let scheme = &preset("github").unwrap().scheme;
+    let headers = received.headers.iter();
+    let headers: Vec<(&str, &[u8])> = headers
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect();
+    let request = scheme::Request {
+        method: received.method.as_str(),
+        url: None,
+        headers: &headers,
+        body: &received.body,
+        fetched: None,
+    };
+    let keys = [scheme::Key::parse(scheme, SECRET).unwrap()];
+    let now = Timestamp::from_unix_seconds(1_770_000_000);
+    matches!(scheme.verify(&request, &keys, now), Verdict::Verified(_))
+}
+
+#[tokio::test]
+async fn what_a_source_receives_is_forwarded_as_it_came_recorded_and_replayed() {
+    let server = launch().start().await;
+    let receiver = Receiver::start().await;
+    server.api.create_application("shop").await;
+    let mut github = Provider::new(&server, "gh").await;
+    let mut other = Provider::new(&server, "other").await;
+    let mut bodies = Vec::new();
+    for _ in 0..3 {
+        bodies.push(github.push(&server).await);
+    }
+    let url = receiver.url("/hooks?k=v");
+    let file = server.scratch().join("recorded.ndjson");
+    let file = file.to_str().unwrap();
+    let words = ["listen", &url, "--source", "shop/gh", "--record", file];
+    let words = [words.as_slice(), &["--replay-last", "2", "--count", "3"]].concat();
+    let mut listener = Running::start(&server, &server.api.url(), &words);
+    receiver.wait_for("/hooks/deep", 2, PATIENCE).await;
+    server.api.publish("shop", "{}").await;
+    other.push(&server).await;
+
+    bodies.push(github.push(&server).await);
+
+    assert_eq!(listener.ended().await, 0, "{}", listener.err());
+    assert_eq!(listener.out().lines().count(), 3, "{}", listener.out());
+    let received = receiver.at("/hooks/deep");
+    let got: Vec<_> = received.iter().map(|one| one.body.to_vec()).collect();
+    assert_eq!(got, bodies[1..]);
+    for one in &received {
+        assert!(is_github_s(one), "{:?}", one.headers);
+        assert_eq!(one.uri.query(), Some("k=v&a=1"));
+        assert!(!one.headers.contains_key("authorization"));
+    }
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+
+    // Without any server.
+    let again = receiver.url("/again");
+    let words = ["listen", &again, "--replay", file, "-o", "ndjson"];
+    let ended = finish(launch().command(&words)).await;
+
+    assert!(ended.status.success());
+    let replayed = receiver.at("/again/deep");
+    assert_eq!(replayed.len(), 3);
+    for (one, first) in replayed.iter().zip(&received) {
+        assert_eq!(one.body, first.body);
+        assert!(is_github_s(one));
+        assert_eq!(
+            one.headers["posthaste-request"],
+            first.headers["posthaste-request"]
+        );
+    }
+}
+
 #[tokio::test]
 async fn what_cannot_be_listened_to_is_told_at_once() {
     let server = launch().start().await;
@@ -133,6 +259,22 @@ async fn what_cannot_be_listened_to_is_told_at_once() {
 
     assert_eq!(listen("nowhere", &server.api.url()).await, 3);
     assert_eq!(listen("nowhere", "http://127.0.0.1:9").await, 6);
+    server.api.create_application("shop").await;
+    let url = server.api.url();
+    for (words, status) in [
+        (["--source", "shop/nothing"], 3),
+        (["--source", "nowhere/gh"], 3),
+        (["--record", "/nowhere/file"], 2),
+        (["--replay", "/nowhere/file"], 2),
+    ] {
+        let words = ["listen", "9", "--url", &url, words[0], words[1]];
+        let mut command = launch().command(&words);
+        command
+            .env("POSTHASTE_TOKEN", ADMIN_KEY)
+            .env("POSTHASTE_APP", "shop");
+        let ended = finish(command).await.status.code().unwrap();
+        assert_eq!(ended, status, "{words:?}");
+    }
 }
 
 #[tokio::test]

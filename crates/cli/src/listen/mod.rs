@@ -1,11 +1,14 @@
-//! `posthaste listen`: an application's messages, forwarded to a URL of this machine.
+//! `posthaste listen`: an application's messages, or what a source of it received, forwarded to a
+//! URL of this machine.
 //!
 //! Reads the server's stream and delivers one message after the other. When the stream breaks it
 //! goes on after the last message, so nothing is missed; what comes twice by that is delivered
-//! once.
+//! once. Of a source, the stream says that something came, and the log of requests what it was.
 
 mod events;
 mod forward;
+mod parcel;
+mod source;
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
@@ -21,6 +24,8 @@ use crate::text::Hidden;
 use crate::{Exit, Outcome, Streams, profile, world};
 use events::{Event, Events};
 use forward::{Message, Target};
+use parcel::{Parcel, Recorder, Recording};
+use source::Source;
 
 /// The server gives a sign of life every 15 seconds; three missed ones mean that it is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(45);
@@ -34,9 +39,14 @@ const REMEMBERED: usize = 4_096;
 /// Needs no public address: this connects to the server, and every message that is published from
 /// now on is delivered to URL, signed, in the order in which it was published. One line each;
 /// Ctrl-C ends it.
+///
+/// With --source it is what that source receives: each request that is taken in, with its method,
+/// headers and body as the provider sent them. With --replay it is what --record wrote to a file.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  posthaste listen 3000 -a shop\n  \
-    posthaste listen http://localhost:3000/hooks -a shop --types 'content.**' --replay-last 5")]
+    posthaste listen http://localhost:3000/hooks -a shop --types 'content.**' --replay-last 5\n  \
+    posthaste listen 3000 --source shop/stripe --record stripe.ndjson\n  \
+    posthaste listen 3000 --replay stripe.ndjson")]
 pub struct ListenArgs {
     /// Where to deliver to: a URL, or a port of this machine
     #[arg(value_name = "URL|PORT")]
@@ -46,8 +56,21 @@ pub struct ListenArgs {
     /// Only these event types, separated by commas; `content.**` is all that begin so
     #[arg(short, long, value_name = "TYPE,…")]
     types: Option<String>,
-    /// Begin with so many of the newest messages, at most 1000
-    #[arg(long, value_name = "N")]
+    /// Forward what this source receives, as it came; by its id or uid
+    #[arg(long, value_name = "[APP/]SOURCE")]
+    source: Option<String>,
+    /// Write what is delivered to the end of this file, a line of JSON each
+    #[arg(long, value_name = "FILE")]
+    record: Option<String>,
+    /// Deliver what --record wrote to this file, and end; needs no server
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["source", "record", "types", "replay_last", "secret_file"]
+    )]
+    replay: Option<String>,
+    /// Begin with so many of the newest messages or requests, at most 1000
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1_000))]
     replay_last: Option<u16>,
     /// A file with the secret to sign with (`whsec_…`), or `-`; made when left out
     #[arg(long, value_name = "FILE")]
@@ -78,38 +101,108 @@ enum Output {
 }
 
 pub(crate) async fn run(args: ListenArgs, streams: &mut Streams<'_>) -> Outcome {
+    let target = Target::parse(&args.to, args.insecure)?;
+    let record = args.record.as_deref().map(Recorder::open).transpose()?;
+    let mut bench = Bench {
+        target,
+        record,
+        output: args.output,
+        delivered: 0,
+        failed: 0,
+    };
+    let result = match &args.replay {
+        Some(file) => replay(file, args.count, &mut bench, streams).await,
+        None => listen(args, &mut bench, streams).await,
+    };
+    if bench.delivered > 0 || result.is_ok() {
+        let (delivered, failed) = (bench.delivered, bench.failed);
+        writeln!(
+            streams.err,
+            "{delivered} delivered, {failed} of them failed"
+        )?;
+    }
+    result
+}
+
+/// Delivers what a file was recorded with.
+async fn replay(
+    file: &str,
+    count: Option<u64>,
+    bench: &mut Bench,
+    streams: &mut Streams<'_>,
+) -> Outcome {
+    let mut recording = Recording::open(file)?;
+    let stop = streams.around.stop.clone();
+    while count.is_none_or(|count| bench.delivered < count) {
+        let Some(parcel) = recording.next()? else {
+            break;
+        };
+        tokio::select! {
+            biased;
+            () = stop.wanted() => break,
+            done = bench.deliver(&parcel, streams) => done?,
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+async fn listen(args: ListenArgs, bench: &mut Bench, streams: &mut Streams<'_>) -> Outcome {
     let server = profile::Target::of(&args.server, &streams.around)?;
     let client = Client::new(&server)?;
-    let target = Target::parse(&args.to, args.insecure)?;
+    let app = args.app.app.as_deref().or(server.app.as_deref());
+    let source = match &args.source {
+        Some(name) => Some(Source::find(name, app, &client).await?),
+        None => None,
+    };
     let secret = secret(&args, streams)?;
     if args.print_secret {
         writeln!(streams.out, "{}", secret.reveal())?;
         streams.out.flush()?;
-    } else if args.secret_file.is_none() {
+    } else if args.secret_file.is_none() && source.is_none() {
         writeln!(streams.err, "signing secret: {}", secret.reveal())?;
     }
-    let path = format!(
-        "{}/stream",
-        app_path(args.app.app.as_deref().or(server.app.as_deref()))?
-    );
+    let app = match &source {
+        Some(source) => source.app.clone(),
+        None => app_path(app)?,
+    };
     let mut listening = Listening {
-        path,
+        path: format!("{app}/stream"),
         client,
-        target,
+        source,
         secret,
         last: None,
         seen: Seen::default(),
-        delivered: 0,
-        failed: 0,
         args,
+        bench,
     };
-    let result = listening.go_on(streams).await;
-    let (delivered, failed) = (listening.delivered, listening.failed);
-    writeln!(
-        streams.err,
-        "{delivered} delivered, {failed} of them failed"
-    )?;
-    result
+    listening.go_on(streams).await
+}
+
+/// Where things are delivered to, and how it went.
+struct Bench {
+    target: Target,
+    record: Option<Recorder>,
+    output: Output,
+    delivered: u64,
+    failed: u64,
+}
+
+impl Bench {
+    async fn deliver(&mut self, parcel: &Parcel, streams: &mut Streams<'_>) -> Result<(), Failure> {
+        if let Some(record) = &mut self.record {
+            record.write(parcel)?;
+        }
+        let delivered = self.target.deliver(parcel, world::now()).await;
+        self.delivered += 1;
+        self.failed += u64::from(!delivered.is_success());
+        let line = match self.output {
+            Output::Lines => delivered.readable(parcel),
+            Output::Ndjson => delivered.json(parcel),
+        };
+        writeln!(streams.out, "{line}")?;
+        streams.out.flush()?;
+        Ok(())
+    }
 }
 
 /// The given secret, or a fresh one.
@@ -126,17 +219,18 @@ fn secret(args: &ListenArgs, streams: &mut Streams<'_>) -> Result<Hidden, Failur
 }
 
 /// A listener at work.
-struct Listening {
+struct Listening<'a> {
     args: ListenArgs,
     client: Client,
-    target: Target,
+    bench: &'a mut Bench,
+    /// Whose requests are delivered, instead of messages.
+    source: Option<Source>,
     secret: Hidden,
     path: String,
     /// The message that was received last.
     last: Option<String>,
+    /// Messages, and requests, which can be of several messages.
     seen: Seen,
-    delivered: u64,
-    failed: u64,
 }
 
 /// Why a stream ended.
@@ -147,7 +241,7 @@ enum Ended {
     Broken(String),
 }
 
-impl Listening {
+impl Listening<'_> {
     /// Listens, again and again when the stream breaks.
     async fn go_on(&mut self, streams: &mut Streams<'_>) -> Outcome {
         let stop = streams.around.stop.clone();
@@ -165,6 +259,9 @@ impl Listening {
                     }
                     has_worked = true;
                     wait = BACKOFF.0;
+                    if self.source.is_some() {
+                        self.begin_with_newest(streams).await?;
+                    }
                     match self.follow(events, &stop, streams).await? {
                         Ended::Done => return Ok(Exit::Ok),
                         Ended::Broken(why) => why,
@@ -194,7 +291,8 @@ impl Listening {
         if let Some(types) = &self.args.types {
             query.push(format!("types={}", encoded(types)));
         }
-        if let (Some(count), None) = (self.args.replay_last, &self.last) {
+        let counts = self.source.is_none() && self.last.is_none();
+        if let Some(count) = self.args.replay_last.filter(|_| counts) {
             query.push(format!("replay_last={count}"));
         }
         let start = if query.is_empty() { "" } else { "?" };
@@ -228,7 +326,13 @@ impl Listening {
                 Err(_) => return Ok(Ended::Broken("the server fell silent".to_owned())),
             };
             match event.name.as_str() {
-                "message" => self.message(&event, streams).await?,
+                "message" => match self.message(&event, streams).await {
+                    // The server went away between the stream and the log.
+                    Err(failure) if failure.exit == Exit::Unavailable => {
+                        return Ok(Ended::Broken(failure.message().to_owned()));
+                    }
+                    done => done?,
+                },
                 "behind" => writeln!(
                     streams.err,
                     "behind: {}",
@@ -246,24 +350,48 @@ impl Listening {
     }
 
     fn has_all(&self) -> bool {
-        self.args.count.is_some_and(|count| self.delivered >= count)
+        let wanted = self.args.count;
+        wanted.is_some_and(|count| self.bench.delivered >= count)
     }
 
     async fn message(&mut self, event: &Event, streams: &mut Streams<'_>) -> Result<(), Failure> {
         let message: Message = parse(event.data.as_bytes())?;
-        if !self.seen.insert(&message.id) {
+        let id = message.id.clone();
+        if self.seen.contains(&id) {
             return Ok(());
         }
-        let delivered = self.target.deliver(&message, world::now()).await;
-        self.last = Some(message.id.clone());
-        self.delivered += 1;
-        self.failed += u64::from(!delivered.is_success());
-        let line = match self.args.output {
-            Output::Lines => delivered.readable(&message),
-            Output::Ndjson => delivered.json(&message),
+        let parcel = match &self.source {
+            None => Some(message.into_parcel(world::now())),
+            Some(source) => {
+                let found = source.of_message(&self.client, &id).await?;
+                found.map(|parcel| Parcel {
+                    event_type: Some(message.event_type),
+                    ..parcel
+                })
+            }
         };
-        writeln!(streams.out, "{line}")?;
-        streams.out.flush()?;
+        self.seen.insert(&id);
+        self.last = Some(id.clone());
+        match parcel {
+            Some(parcel) if parcel.id == id || self.seen.insert(&parcel.id) => {
+                self.bench.deliver(&parcel, streams).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Delivers the newest requests of the source. What comes meanwhile is in the stream, which
+    /// is open already.
+    async fn begin_with_newest(&mut self, streams: &mut Streams<'_>) -> Result<(), Failure> {
+        let count = self.args.replay_last.take().map_or(0, usize::from);
+        let Some(source) = self.source.as_ref().filter(|_| count > 0) else {
+            return Ok(());
+        };
+        for parcel in source.newest(&self.client, count).await? {
+            if !self.has_all() && self.seen.insert(&parcel.id) {
+                self.bench.deliver(&parcel, streams).await?;
+            }
+        }
         Ok(())
     }
 }
@@ -276,6 +404,10 @@ struct Seen {
 }
 
 impl Seen {
+    fn contains(&self, id: &str) -> bool {
+        self.ids.contains(id)
+    }
+
     /// Says whether it is new.
     fn insert(&mut self, id: &str) -> bool {
         if !self.ids.insert(id.to_owned()) {
