@@ -108,13 +108,13 @@ impl Target {
             .map_err(|error| Failure::unavailable(error.to_string()))?;
         let headers = request.headers_mut();
         for (name, value) in &parcel.headers {
-            let wrong = |_| Failure::unavailable(format!("the header {name} cannot be sent"));
-            let name = HeaderName::try_from(name).map_err(|_| wrong(()))?;
+            let wrong = || Failure::unavailable(format!("the header {name} cannot be sent"));
+            let name = HeaderName::try_from(name).map_err(|_| wrong())?;
             // What frames the request is ours to write, whatever a file says.
             if name == HOST || name == http::header::CONTENT_LENGTH {
                 continue;
             }
-            let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| wrong(()))?;
+            let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| wrong())?;
             headers.append(name, value);
         }
         let host = HeaderValue::try_from(self.server.authority());
