@@ -18,16 +18,19 @@ pub enum Canary {
     EarlyRetry,
     /// A claim hands out a payload with one byte changed.
     ChangedByte,
+    /// Requests are stored without what repeats of them are noticed by.
+    ForgottenMark,
 }
 
 impl Canary {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::KeptEpoch,
         Self::LostDelivery,
         Self::ForgottenSuccess,
         Self::EarlyRetry,
         Self::ChangedByte,
+        Self::ForgottenMark,
     ];
 
     /// Returns its name on the command line.
@@ -38,6 +41,7 @@ impl Canary {
             Self::ForgottenSuccess => "forgotten-success",
             Self::EarlyRetry => "early-retry",
             Self::ChangedByte => "changed-byte",
+            Self::ForgottenMark => "forgotten-mark",
         }
     }
 }

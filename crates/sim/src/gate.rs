@@ -107,6 +107,10 @@ impl Interceptor for Gate {
             let first = batch.first_mut().and_then(|one| one.messages.first_mut());
             first.map(|message| message.destinations.pop());
         }
+        if self.canary == Some(Canary::ForgottenMark) {
+            let receptions = batch.iter_mut().filter_map(|one| one.reception.as_mut());
+            receptions.for_each(|reception| reception.marks.fill(None));
+        }
         self.witness.note(&format!("append {}", batch.len()));
         inner.append(batch).await
     }

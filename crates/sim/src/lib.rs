@@ -17,6 +17,7 @@ mod flag;
 mod gate;
 mod life;
 mod network;
+mod provider;
 mod verdict;
 pub mod witness;
 mod world;

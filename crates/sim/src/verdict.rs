@@ -46,6 +46,13 @@ impl World {
                 found.push(format!("{id} was answered, and {other} delivered"));
             }
         }
+        for body in ledger
+            .never
+            .iter()
+            .filter(|body| seen.ids.contains_key(*body))
+        {
+            found.push(format!("a repeat with other bytes was delivered: {body:?}"));
+        }
         let wanted: BTreeMap<&Bytes, &String> = ledger.accepted.iter().chain(&seen.ids).collect();
         for url in healthy() {
             let taken: std::collections::BTreeSet<_> =

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::{
     ApplicationId, EndpointId, EventType, OrderingKey, OrganizationId, OrganizationKey,
-    RetryPolicy, RetrySchedule, Subscription, TargetUrl, Timestamp, Tuning,
+    RetryPolicy, RetrySchedule, SourceId, Subscription, TargetUrl, Timestamp, Tuning,
 };
 use engine::{Dependencies, Engine, EngineConfig, MessageDraft, PublishError, PublishRequest};
 use env::testing::{SeededEntropy, TokioClock};
@@ -15,7 +15,7 @@ use env::{Clock as _, Entropy as _, Ids};
 use store::intercept::Intercepted;
 use store::{
     Application, ApplicationRef, Endpoint, EndpointChange, EndpointRef, Idempotency,
-    IdempotencyKind, NewApplication, NewEndpoint, OnEventId, Payload, Sealed, Store,
+    IdempotencyKind, NewApplication, NewEndpoint, OnEventId, Payload, Sealed, Source, Store,
 };
 use store_sqlite::{Options, SqliteStore};
 use tokio::task::JoinHandle;
@@ -25,6 +25,7 @@ use crate::Run;
 use crate::gate::{Disk, Gate};
 use crate::life::{Fuse, Life};
 use crate::network::{Mood, Network, Receivers};
+use crate::provider;
 use crate::witness::{Bounds, SECRET, Witness};
 
 /// How often something happens in the first phase.
@@ -42,7 +43,7 @@ const LIVENESS: Duration = Duration::from_mins(15);
 /// What a message takes of the memory for payloads at the most.
 const ENVELOPE: usize = 1_024;
 /// How long a publisher waits before it asks again.
-const AGAIN: Duration = Duration::from_millis(300);
+pub(crate) const AGAIN: Duration = Duration::from_millis(300);
 
 /// What publishers know.
 #[derive(Default)]
@@ -51,7 +52,9 @@ pub(crate) struct Ledger {
     pub(crate) accepted: BTreeMap<Bytes, String>,
     /// The bodies of publishes with an ordering key.
     pub(crate) lines: Vec<Vec<Bytes>>,
-    /// Publishes that have no answer yet.
+    /// What must never be delivered: repeats of a request, with other bytes.
+    pub(crate) never: Vec<Bytes>,
+    /// Publishes and requests that have no answer yet.
     pub(crate) open: usize,
 }
 
@@ -64,19 +67,20 @@ pub(crate) struct World {
     pub(crate) deaths: usize,
     receivers: Arc<Receivers>,
     disk: Arc<Disk>,
-    clock: Arc<TokioClock>,
+    pub(crate) clock: Arc<TokioClock>,
     chance: SeededEntropy,
-    entropy: Arc<SeededEntropy>,
-    ids: Arc<Ids>,
+    pub(crate) entropy: Arc<SeededEntropy>,
+    pub(crate) ids: Arc<Ids>,
     vault: Arc<Vault>,
     organization: OrganizationKey,
     application: Application,
+    pub(crate) source: Source,
     config: EngineConfig,
-    current: Arc<Mutex<Arc<Life>>>,
+    pub(crate) current: Arc<Mutex<Arc<Life>>>,
     tasks: Vec<JoinHandle<()>>,
     /// The wall clock less the true time, in microseconds: now, and at the most so far.
     clock_off: (i64, i64),
-    next_body: u64,
+    pub(crate) next_body: u64,
 }
 
 pub(crate) fn healthy() -> impl Iterator<Item = String> {
@@ -120,6 +124,8 @@ impl World {
         let entropy = Arc::new(SeededEntropy::new(run.seed));
         let ids = Arc::new(Ids::default());
         let (organization, application) = tenant(&*store, &clock, &ids, &entropy).await;
+        let id = SourceId::from_bits(ids.next(clock.now(), &*entropy));
+        let source = provider::source(&*store, &application, id, &clock).await;
         let mut world = Self {
             run,
             store,
@@ -136,6 +142,7 @@ impl World {
             vault: Arc::new(Vault::new(MasterKey::from_random([7; 32]), Vec::new())),
             organization,
             application,
+            source,
             config,
             current: Arc::new(Mutex::new(Arc::new(Life::new(0)))),
             tasks: Vec::new(),
@@ -220,7 +227,7 @@ impl World {
         last.succeed();
     }
 
-    fn below(&self, bound: u64) -> u64 {
+    pub(crate) fn below(&self, bound: u64) -> u64 {
         self.chance.next_u64() % bound
     }
 
@@ -269,6 +276,7 @@ impl World {
             7 => self.disk.set_delay(Duration::from_millis(self.below(150))),
             8 => self.step_clock(),
             9 => self.tune().await,
+            10..13 => self.receive(),
             _ => self.publish(),
         }
     }
@@ -358,7 +366,7 @@ impl World {
         });
     }
 
-    fn request(
+    pub(crate) fn request(
         &self,
         bodies: &[Bytes],
         in_line: bool,
@@ -454,7 +462,7 @@ impl World {
     }
 }
 
-fn now(current: &Mutex<Arc<Life>>) -> Arc<Life> {
+pub(crate) fn now(current: &Mutex<Arc<Life>>) -> Arc<Life> {
     Arc::clone(&current.lock().expect("no panic while it is held"))
 }
 
