@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,9 +16,10 @@ use inbound::samples::{Fresh, Making, Ready, Spoil, samples_of};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use signature::scheme::{Algorithm, KeyEncoding, Preset, SchemeSigningKey, presets};
-use testkit::{Answer, Launch, TestServer, external, finish};
+use testkit::{ADMIN_KEY, Answer, Launch, TestServer, eventually_some, external, finish};
 
 const APP: &str = "providers";
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A source, as far as a provider knows it.
 struct Source {
@@ -310,6 +312,19 @@ fn ready(preset: &Preset, (secret, url): (&str, &str), seed: u8, spoil: Option<S
     sample.make(&making).unwrap()
 }
 
+/// The reasons for which the log may say that a spoiled request was refused.
+fn reasons(spoil: Spoil, preset: &Preset) -> &'static [&'static str] {
+    match spoil {
+        Spoil::Stale => &["timestamp_too_old"],
+        // What is a password has no form that it could be out of.
+        Spoil::Malformed if preset.scheme.algorithm() == Algorithm::Token => {
+            &["signature_mismatch", "signature_malformed"]
+        }
+        Spoil::Malformed => &["signature_malformed"],
+        Spoil::BadSignature | Spoil::Tampered => &["signature_mismatch"],
+    }
+}
+
 #[tokio::test]
 async fn the_samples_of_every_provider_are_taken_in_and_no_spoiled_one_is() {
     let server = server().await;
@@ -330,6 +345,7 @@ async fn the_samples_of_every_provider_are_taken_in_and_no_spoiled_one_is() {
             server.api.deliver(call, &ready.headers, ready.body).await
         };
         let key = (private.as_str(), url.as_str());
+        let mut spoiled = Vec::new();
         for spoil in Spoil::ALL {
             if !spoil.is_refused(&preset.scheme) {
                 continue;
@@ -343,6 +359,22 @@ async fn the_samples_of_every_provider_are_taken_in_and_no_spoiled_one_is() {
                 answer.text()
             );
             refused += 1;
+            spoiled.push(spoil);
+        }
+        // Kept beside the path of requests, the newest first.
+        let kept = eventually_some("they are in the log", PATIENCE, async || {
+            let kept = requests(&server, &source, "rejected").await;
+            (kept.len() == spoiled.len()).then_some(kept)
+        });
+        let kept = kept.await;
+        for (spoil, request) in spoiled.iter().rev().zip(&kept) {
+            let reason = request["reason"].as_str().unwrap();
+            let expected = reasons(*spoil, preset);
+            assert!(expected.contains(&reason), "{name} {spoil:?}: {request}");
+            assert!(
+                request["diagnosis"].is_string(),
+                "{name} {spoil:?}: {request}"
+            );
         }
 
         let good = ready(preset, key, 2, None);
@@ -357,4 +389,123 @@ async fn the_samples_of_every_provider_are_taken_in_and_no_spoiled_one_is() {
         assert_eq!(accepted.len(), 1, "{name}: {accepted:?}");
     }
     assert!(refused > 150, "{refused}");
+}
+
+/// Types `posthaste trigger` at the server, with the secret in a file.
+async fn trigger(server: &TestServer, words: &[&str]) -> (i32, String) {
+    let secret = server.scratch().join("secret");
+    std::fs::write(&secret, "It's a Secret to Everybody\n").unwrap();
+    let secret = secret.to_str().unwrap();
+    let words = [&["trigger"], words, &["--secret-file", secret]].concat();
+    let mut command = Launch::new(env!("CARGO_BIN_EXE_posthaste")).command(&words);
+    command.env("POSTHASTE_URL", server.api.url());
+    command.env("POSTHASTE_TOKEN", ADMIN_KEY);
+    let ended = finish(command).await;
+    let text = String::from_utf8([ended.stdout, ended.stderr].concat()).unwrap();
+    (ended.status.code().unwrap(), text)
+}
+
+#[tokio::test]
+async fn a_source_is_tried_by_its_name_in_every_way() {
+    let server = server().await;
+    let source = json!({
+        "name": "Shop", "uid": "shop", "provider": "stripe",
+        "secrets": ["It's a Secret to Everybody"], "toleranceSeconds": 900,
+    });
+    let source = create(&server, &source).await;
+    for flag in [
+        "--bad-signature",
+        "--stale",
+        "--malformed",
+        "--tampered",
+        "--duplicate",
+    ] {
+        let (code, said) = trigger(&server, &["--source", "providers/shop", flag]).await;
+        assert_eq!(code, 0, "{flag}: {said}");
+    }
+    let words = [
+        "stripe.invoice.paid",
+        "--source",
+        "shop",
+        "-a",
+        APP,
+        "--flood",
+        "7",
+    ];
+    let (code, said) = trigger(&server, &words).await;
+    assert_eq!((code, said.lines().next()), (0, Some("200  7")), "{said}");
+    let count = async |verdict| requests(&server, &source, verdict).await.len();
+    assert_eq!((count("accepted").await, count("duplicate").await), (8, 1));
+    let kept = eventually_some("they are in the log", PATIENCE, async || {
+        let kept = requests(&server, &source, "rejected").await;
+        (kept.len() == 4).then_some(kept)
+    });
+    let kept = kept.await;
+    let reasons: Vec<_> = kept.iter().map(|one| one["reason"].as_str()).collect();
+    let mismatch = Some("signature_mismatch");
+    let expected = [
+        mismatch,
+        Some("signature_malformed"),
+        Some("timestamp_too_old"),
+        mismatch,
+    ];
+    assert_eq!(reasons, expected);
+
+    for (words, code, told) in [
+        (["--source", "providers/nothing"], 3, "source"),
+        (
+            ["github", "--source=providers/shop"],
+            2,
+            "is of the provider stripe",
+        ),
+    ] {
+        let (ended, said) = trigger(&server, &words).await;
+        assert_eq!(ended, code, "{said}");
+        assert!(said.contains(told), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_scheme_of_one_s_own_is_tried_by_its_source_and_by_its_file() {
+    let server = server().await;
+    let scheme = json!({
+        "signature": {"from": ["header:X-Own"], "prefix": "v9="},
+        "signed": "{timestamp}|{body}", "algorithm": "hmac-sha512", "encoding": "base64",
+        "timestamp": {"from": ["header:X-At"], "unit": "seconds", "tolerance": 60},
+        "ids": ["json:id"],
+    });
+    let file = server.scratch().join("scheme.json");
+    std::fs::write(&file, scheme.to_string()).unwrap();
+    let source = json!({
+        "name": "Own", "uid": "own", "provider": "custom", "scheme": scheme,
+        "secrets": ["It's a Secret to Everybody"],
+    });
+    let source = create(&server, &source).await;
+    let url = format!("{}{}", server.api.url(), source.path);
+    let by_file = [
+        "custom",
+        "--scheme-file",
+        file.to_str().unwrap(),
+        "--url",
+        &url,
+    ];
+    let by_name = ["--source", "providers/own"];
+
+    for words in [by_file.as_slice(), &by_name] {
+        for flag in [
+            "--duplicate",
+            "--bad-signature",
+            "--stale",
+            "--malformed",
+            "--tampered",
+        ] {
+            let (code, said) = trigger(&server, &[words, &[flag]].concat()).await;
+            assert_eq!(code, 0, "{words:?} {flag}: {said}");
+        }
+    }
+
+    let count = async |verdict| requests(&server, &source, verdict).await.len();
+    assert_eq!((count("accepted").await, count("duplicate").await), (2, 2));
+    let (code, said) = trigger(&server, &["custom", "--url", &url]).await;
+    assert_eq!(code, 2, "{said}");
 }

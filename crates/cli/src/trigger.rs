@@ -3,9 +3,12 @@
 mod answer;
 mod args;
 mod flood;
+mod subject;
 
-use inbound::samples::{Fresh, Making, Ready, Sample, sample, samples, samples_of};
-use signature::scheme::preset;
+use std::borrow::Cow;
+
+use inbound::samples::{Fresh, Making, Ready, Sample, samples};
+use signature::scheme::Preset;
 
 pub use args::TriggerArgs;
 
@@ -14,6 +17,7 @@ use crate::text::shown;
 use crate::{Exit, Outcome, Streams, world};
 use answer::Answer;
 pub(crate) use answer::Target;
+use subject::Subject;
 
 /// The most bytes of an answer's body that are printed.
 const SHOWN: usize = 1_000;
@@ -22,7 +26,7 @@ pub(crate) async fn run(args: TriggerArgs, streams: &mut Streams<'_>) -> Outcome
     if args.list {
         return list(&args, streams);
     }
-    let trigger = Trigger::new(args, streams)?;
+    let trigger = Trigger::new(args, streams).await?;
     if trigger.args.dry_run {
         return trigger.print_request(streams);
     }
@@ -48,7 +52,8 @@ fn list(args: &TriggerArgs, streams: &mut Streams<'_>) -> Outcome {
 /// What is sent, and where to.
 struct Trigger {
     args: TriggerArgs,
-    sample: &'static Sample,
+    sample: Cow<'static, Sample>,
+    preset: Cow<'static, Preset>,
     secret: crate::Hidden,
     body: Option<Vec<u8>>,
     target: Target,
@@ -57,34 +62,28 @@ struct Trigger {
 }
 
 impl Trigger {
-    fn new(mut args: TriggerArgs, streams: &mut Streams<'_>) -> Result<Self, Failure> {
-        let name = args.sample.clone();
-        let name = name.ok_or_else(|| {
-            Failure::usage("which provider? `posthaste trigger --list` names them")
-        })?;
-        let sample = sample(&name).ok_or_else(|| no_such(&name))?;
-        let url = args.url.clone();
-        let url = url.ok_or_else(|| Failure::usage("where to? give the source's URL as --url"))?;
+    async fn new(args: TriggerArgs, streams: &mut Streams<'_>) -> Result<Self, Failure> {
+        let subject = Subject::of(&args, streams).await?;
         let secret = args.secret(streams)?;
         let body = match &args.file {
             Some(file) => Some(world::read(file, streams)?),
             None => None,
         };
-        let target = Target::parse(&url, args.insecure)?;
-        let signed_url = args.public_url.take().unwrap_or(url);
+        let target = Target::parse(&subject.url, args.insecure)?;
         Ok(Self {
             args,
-            sample,
+            sample: subject.sample,
+            preset: subject.preset,
             secret,
             body,
             target,
-            signed_url,
+            signed_url: subject.signed_url,
         })
     }
 
     /// One more request: with ids of its own, made now.
     fn make(&self) -> Result<Ready, Failure> {
-        let preset = preset(&self.sample.provider).expect("every sample has a preset");
+        let preset = &*self.preset;
         let making = Making {
             preset,
             secret: self.secret.reveal(),
@@ -156,7 +155,7 @@ impl Trigger {
         }
         let Sample {
             provider, event, ..
-        } = self.sample;
+        } = &*self.sample;
         let place = self.target.shown();
         writeln!(streams.out, "{} {place}  {provider} {event}", ready.method)?;
         if self.args.verbose {
@@ -212,18 +211,6 @@ fn write_request(ready: &Ready, streams: &mut Streams<'_>) -> Result<(), Failure
     streams.out.write_all(&ready.body)?;
     writeln!(streams.out)?;
     Ok(())
-}
-
-fn no_such(name: &str) -> Failure {
-    let provider = name.split('.').next().unwrap_or_default();
-    let known: Vec<_> = samples_of(provider).map(|sample| &*sample.event).collect();
-    let name = shown(name, 100);
-    if known.is_empty() {
-        return Failure::usage(format!("there is no sample of {name}"))
-            .with_hint("`posthaste trigger --list` names those that there are");
-    }
-    let known = known.join(", ");
-    Failure::usage(format!("{provider} has no sample {name}; it has {known}"))
 }
 
 #[cfg(test)]

@@ -143,6 +143,19 @@ pub fn sample(name: &str) -> Option<&'static Sample> {
 }
 
 impl Sample {
+    /// Something that a provider sends whom nothing is known of: JSON, with an id and a time.
+    pub fn custom(provider: &str) -> Self {
+        Self {
+            provider: provider.to_owned(),
+            event: "test".to_owned(),
+            content_type: json(),
+            headers: BTreeMap::new(),
+            id: uuid(),
+            body: r#"{"id": "{{uuid}}", "type": "test", "at": "{{time}}"}"#.to_owned(),
+            ends_with: String::new(),
+        }
+    }
+
     /// Makes a request of it.
     pub fn make(&self, making: &Making<'_>) -> Result<Ready, CannotMake> {
         let Making { preset, spoil, .. } = making;

@@ -2,7 +2,9 @@
 
 use inbound::samples::Spoil;
 
+use crate::client::ServerArgs;
 use crate::exit::Failure;
+use crate::session::AppArg;
 use crate::text::Hidden;
 use crate::{Streams, world};
 
@@ -19,6 +21,8 @@ use crate::{Streams, world};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   posthaste trigger github --url \"$SOURCE_URL\" --secret \"$SECRET\"
+  posthaste trigger --source shop/github --secret-file secret.txt --tampered
+  posthaste trigger custom --scheme-file scheme.json --url \"$SOURCE_URL\" --secret-file secret.txt
   posthaste trigger stripe.invoice.paid --url \"$SOURCE_URL\" --secret-file secret.txt --duplicate
   posthaste trigger contentful.Entry.publish --url \"$SOURCE_URL\" --secret \"$SECRET\" --tampered
   posthaste trigger --list github")]
@@ -30,6 +34,14 @@ pub struct TriggerArgs {
     /// The provider, and after a full stop what happened; --list names both
     #[arg(value_name = "PROVIDER[.EVENT]")]
     pub(super) sample: Option<String>,
+    /// The source, by its id or uid: the server says which provider's it is and where it is
+    #[arg(long, value_name = "[APP/]SOURCE")]
+    pub(super) source: Option<String>,
+    #[command(flatten)]
+    pub(super) app: AppArg,
+    /// A file with a scheme of your own, for the provider custom
+    #[arg(long, value_name = "FILE", conflicts_with = "source")]
+    pub(super) scheme_file: Option<String>,
     /// Where to send it: the URL of the source, or a port of this machine
     #[arg(long, visible_alias = "to", value_name = "URL")]
     pub(super) url: Option<String>,
@@ -83,6 +95,37 @@ pub struct TriggerArgs {
     /// What to print
     #[arg(short, long, value_enum, default_value_t)]
     pub(super) output: Output,
+    #[command(flatten)]
+    pub(super) server: ServerOfSource,
+}
+
+/// Which server has the source. `--url` is where to send.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Server")]
+pub(super) struct ServerOfSource {
+    /// Where the server is that --source is of [default: the profile's]
+    #[arg(long = "server", env = "POSTHASTE_URL", value_name = "URL")]
+    server_url: Option<String>,
+    /// A profile, as `posthaste profile ls` lists them
+    #[arg(long, env = "POSTHASTE_PROFILE", value_name = "NAME")]
+    profile: Option<String>,
+    /// The API key to use
+    #[arg(long, env = "POSTHASTE_TOKEN", hide_env_values = true)]
+    token: Option<Hidden>,
+    /// The key that a server was started with; used where there is no token
+    #[arg(long, env = "POSTHASTE_ADMIN_KEY", hide = true, hide_env_values = true)]
+    admin_key: Option<Hidden>,
+}
+
+impl ServerOfSource {
+    pub(super) fn as_args(&self) -> ServerArgs {
+        ServerArgs {
+            url: self.server_url.clone(),
+            profile: self.profile.clone(),
+            token: self.token.clone(),
+            admin_key: self.admin_key.clone(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
