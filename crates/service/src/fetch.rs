@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::{Phases, TargetUrl};
-use env::{Clock, Egress, OutboundRequest, ResponseLimits};
+use domain::{ErrorClass, Phases, TargetUrl};
+use env::{Clock, Egress, EgressError, OutboundRequest, ResponseLimits};
 use http::{HeaderMap, Method};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -43,7 +43,59 @@ pub enum FetchError {
         url: String,
         /// What came instead.
         why: String,
+        /// The same, without addresses.
+        told: String,
     },
+}
+
+impl FetchError {
+    /// What everybody who may read the log of requests is told: no address is in it.
+    pub fn told(&self) -> String {
+        match self {
+            Self::Busy => self.to_string(),
+            Self::Failed { url, told, .. } => format!("could not get {url}: {told}"),
+        }
+    }
+}
+
+/// Why there is nothing, for operators and for everybody.
+struct Why {
+    why: String,
+    told: String,
+}
+
+impl From<String> for Why {
+    fn from(why: String) -> Self {
+        let told = why.clone();
+        Self { why, told }
+    }
+}
+
+impl From<EgressError> for Why {
+    fn from(error: EgressError) -> Self {
+        Self {
+            why: error.detail,
+            told: told(error.class).to_owned(),
+        }
+    }
+}
+
+/// A failure to reach a provider, without addresses.
+const fn told(class: ErrorClass) -> &'static str {
+    match class {
+        ErrorClass::DestinationNotAllowed => "it is at an address that is refused",
+        ErrorClass::DnsNotFound => "its host's name does not exist",
+        ErrorClass::DnsFailed => "its host's name could not be resolved",
+        ErrorClass::ConnectionRefused => "its host refused the connection",
+        ErrorClass::ConnectTimeout => "its host could not be connected to in time",
+        ErrorClass::ConnectFailed => "its host could not be connected to",
+        ErrorClass::TlsCertificate => "its host has no certificate that can be trusted",
+        ErrorClass::TlsFailed => "TLS with its host failed",
+        ErrorClass::ConnectionReset => "the connection ended early",
+        ErrorClass::Timeout => "no answer came in time",
+        ErrorClass::InvalidResponse | ErrorClass::ResponseTooLarge => "the answer is not HTTP",
+        ErrorClass::Internal => "something went wrong on our side",
+    }
 }
 
 /// Gets things from providers, through the one vetted way out.
@@ -109,19 +161,21 @@ impl Fetcher {
     /// Gets what is there now.
     async fn get(&self, url: &str) -> Result<Bytes, FetchError> {
         let _room = self.room.try_acquire().map_err(|_| FetchError::Busy)?;
-        self.ask(url).await.map_err(|why| FetchError::Failed {
+        let asked = self.ask(url).await;
+        asked.map_err(|Why { why, told }| FetchError::Failed {
             url: url.to_owned(),
             why,
+            told,
         })
     }
 
-    async fn ask(&self, url: &str) -> Result<Bytes, String> {
+    async fn ask(&self, url: &str) -> Result<Bytes, Why> {
         let deadline = Instant::now() + TIMEOUT;
-        let target = TargetUrl::parse(url).map_err(|error| error.to_string())?;
+        let target = TargetUrl::parse(url).map_err(|error| Why::from(error.to_string()))?;
         let target = Arc::new(target);
         let mut phases = Phases::default();
         let connecting = self.egress.connect(&target, deadline, &mut phases);
-        let mut connection = connecting.await.map_err(|error| error.detail)?;
+        let mut connection = connecting.await?;
         let request = OutboundRequest {
             method: Method::GET,
             target,
@@ -135,11 +189,16 @@ impl Fetcher {
             kept_private: LEN_MAX + 1,
         };
         let answer = connection.send(request, limits, deadline, &mut phases);
-        let answer = answer.await.map_err(|error| error.detail)?;
+        let answer = answer.await?;
         match answer.status {
-            200 if answer.body.len() > LEN_MAX => Err(format!("it is larger than {LEN_MAX} bytes")),
+            200 if answer.body.len() > LEN_MAX => {
+                Err(format!("it is larger than {LEN_MAX} bytes").into())
+            }
             200 => Ok(answer.body),
-            status => Err(format!("the answer was {status}")),
+            status @ 300..400 => {
+                Err(format!("the answer was {status}, and nobody is sent elsewhere").into())
+            }
+            status => Err(format!("the answer was {status}").into()),
         }
     }
 }

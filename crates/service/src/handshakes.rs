@@ -61,8 +61,11 @@ impl Service {
         }
         let fetched;
         if let Asked::Needs(Needs::Certificate { url }) = &asked {
-            let Ok(bytes) = self.certificate(url).await else {
-                return Some(self.unavailable(source, incoming));
+            let bytes = match self.certificate(url).await {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    return Some(Received::Refused(self.no_key(source, incoming, &error)));
+                }
             };
             fetched = (url.clone(), bytes);
             request.fetched = Some(Fetched {
@@ -85,8 +88,7 @@ impl Service {
             Asked::Confirm { url, answer } => match self.fetch(&url).await {
                 Ok(_) => (answer, "subscription"),
                 Err(error) => {
-                    tracing::warn!(source.id = %source.row.id, %error, "Not confirmed");
-                    return self.unavailable(source, incoming);
+                    return Received::Refused(self.no_key(source, incoming, &error));
                 }
             },
             Asked::Secret { secret, answer } => {

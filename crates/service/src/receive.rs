@@ -20,6 +20,7 @@ use store::{
 use crate::Service;
 use crate::error::Error;
 use crate::events::ReadEvent;
+use crate::fetch::FetchError;
 use crate::handshakes::HandshakeAnswer;
 use crate::inbound_headers;
 use crate::live_sources::LiveSource;
@@ -285,12 +286,7 @@ impl Service {
         if let Verdict::Needs(Needs::Certificate { url }) = &verdict {
             fetched = match self.certificate(url).await {
                 Ok(bytes) => (url.clone(), bytes),
-                Err(error) => {
-                    tracing::warn!(source.id = %source.row.id, %error, "No certificate");
-                    let refusal = Refusal::KeyUnavailable;
-                    self.reject(source, incoming, refusal.reason(), None);
-                    return Err(refusal);
-                }
+                Err(error) => return Err(self.no_key(source, incoming, &error)),
             };
             request.fetched = Some(Fetched {
                 url: &fetched.0,
@@ -304,7 +300,13 @@ impl Service {
                 proven: true,
                 events: None,
             }),
-            Verdict::Needs(_) => Err(Refusal::KeyUnavailable),
+            // What was fetched is what was asked for, so nothing is missing any more; were it so
+            // all the same, the log would tell.
+            Verdict::Needs(_) => {
+                let refusal = Refusal::KeyUnavailable;
+                self.reject(source, incoming, refusal.reason(), None);
+                Err(refusal)
+            }
             Verdict::Refused(_) if source.settings.verify == VerifyMode::Tag => {
                 Ok(unverified(scheme.read(&request)))
             }
@@ -318,6 +320,19 @@ impl Service {
                 Err(refusal)
             }
         }
+    }
+
+    /// Notes a request that nothing is known of, because what it is verified with is not there.
+    pub(crate) fn no_key(
+        &self,
+        source: &Arc<LiveSource>,
+        incoming: &Incoming,
+        error: &FetchError,
+    ) -> Refusal {
+        tracing::warn!(source.id = %source.row.id, %error, "A provider could not be asked");
+        let refusal = Refusal::KeyUnavailable;
+        self.reject_because(source, incoming, refusal.reason(), error.told());
+        refusal
     }
 
     /// Turns a judged request into what the engine stores.

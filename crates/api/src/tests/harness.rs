@@ -1,5 +1,6 @@
 //! The whole API over a store in memory, with receivers that always answer alike.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -256,6 +257,8 @@ pub(super) struct Network(Arc<Mutex<NetworkState>>);
 struct NetworkState {
     is_down: bool,
     is_hanging: bool,
+    /// What is answered at a URL, instead of the thanks that all others answer.
+    answers: BTreeMap<String, (u16, bytes::Bytes)>,
     seen: Vec<OutboundRequest>,
 }
 
@@ -270,6 +273,12 @@ impl Network {
         let mut state = self.0.lock().unwrap();
         state.is_hanging = is_hanging;
         state.is_down = false;
+    }
+
+    /// Says what is answered at a URL.
+    pub(super) fn serve(&self, url: &str, status: u16, body: impl Into<bytes::Bytes>) {
+        let mut state = self.0.lock().unwrap();
+        state.answers.insert(url.to_owned(), (status, body.into()));
     }
 
     /// Returns what was sent so far.
@@ -308,14 +317,15 @@ impl Connection for Line {
     async fn send(
         &mut self,
         request: OutboundRequest,
-        _: ResponseLimits,
+        limits: ResponseLimits,
         deadline: Instant,
         _: &mut Phases,
     ) -> Result<OutboundResponse, EgressError> {
-        let is_hanging = {
+        let (is_hanging, answer) = {
             let mut state = self.0.0.lock().unwrap();
+            let answer = state.answers.get(request.target.as_str()).cloned();
             state.seen.push(request);
-            state.is_hanging
+            (state.is_hanging, answer)
         };
         if is_hanging {
             tokio::time::sleep_until(deadline).await;
@@ -325,11 +335,12 @@ impl Connection for Line {
                 wrote: true,
             });
         }
+        let (status, body) = answer.unwrap_or((200, "thanks".into()));
         Ok(OutboundResponse {
-            status: 200,
+            status,
             retry_after: None,
             date: None,
-            body: "thanks".into(),
+            body: body.slice(..body.len().min(limits.kept)),
         })
     }
 

@@ -4,6 +4,7 @@ mod access;
 mod applications;
 mod attempts;
 mod audit;
+mod certificates;
 mod description;
 mod endpoint_messages;
 mod endpoints;

@@ -180,6 +180,7 @@ async fn no_number_of_urls_fills_the_memory_or_drives_out_what_works() {
     let failed = FetchError::Failed {
         url: URL.to_owned(),
         why: "the answer was 404".to_owned(),
+        told: String::new(),
     };
     for number in 0..3 * KEPT_MAX {
         fetcher.keep(&number.to_string(), Err(failed.clone()), FAILED_FOR);
