@@ -28,21 +28,26 @@ pub struct Reply {
 pub struct Connection {
     sender: SendRequest<Full<Bytes>>,
     host: HeaderValue,
-    authorization: HeaderValue,
+    authorization: Option<HeaderValue>,
 }
 
 impl Connection {
-    /// Connects, and spawns the task that drives the connection.
+    /// Connects, and spawns the task that drives the connection; an empty token is not sent.
     pub async fn open(address: SocketAddr, token: &str) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         // Its error shows at the request in flight as well.
         tokio::spawn(async move { drop(connection.await) });
+        let authorization = Some(format!("Bearer {token}")).filter(|_| !token.is_empty());
+        let authorization = authorization
+            .as_deref()
+            .map(HeaderValue::from_str)
+            .transpose()?;
         Ok(Self {
             sender,
             host: HeaderValue::from_str(&address.to_string())?,
-            authorization: HeaderValue::from_str(&format!("Bearer {token}"))?,
+            authorization,
         })
     }
 
@@ -63,7 +68,9 @@ impl Connection {
         *request.uri_mut() = path.parse()?;
         let headers = request.headers_mut();
         headers.insert(HOST, self.host.clone());
-        headers.insert(AUTHORIZATION, self.authorization.clone());
+        if let Some(authorization) = &self.authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.extend(extra);
         self.send(request).await

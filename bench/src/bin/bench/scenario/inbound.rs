@@ -8,6 +8,7 @@
 
 use posthaste_bench::child::Role;
 use posthaste_bench::latency::{Percentiles, millis};
+use posthaste_bench::server::ADMIN_KEY;
 use posthaste_bench::usage;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -79,6 +80,14 @@ impl Turn {
         }
     }
 
+    /// A provider has no key of the API.
+    fn token(self) -> String {
+        match self {
+            Self::Publishes => ADMIN_KEY.to_owned(),
+            _ => String::new(),
+        }
+    }
+
     const fn delivers(self) -> bool {
         !matches!(self, Self::UnknownUrl | Self::Forgeries)
     }
@@ -128,6 +137,7 @@ fn measure(
     if floods {
         flood.tell(&Job {
             what: Turn::Forgeries.what(path),
+            token: String::new(),
             connections: FLOOD_CONNECTIONS,
             ..side.job(lab.sequences(), seconds)
         })?;
@@ -136,6 +146,7 @@ fn measure(
     let load: load::Report = Role::start("role-load")?.ask(&Job {
         what: turn.what(path),
         pace: turn.pace(),
+        token: turn.token(),
         ..side.job(first_sequence, seconds)
     })?;
     let lost = if turn.delivers() {
