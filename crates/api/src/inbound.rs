@@ -12,7 +12,7 @@ use bytes::Bytes;
 use domain::is_plain_suffix;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use service::{HandshakeAnswer, Incoming, LiveSource, Received, Refusal, Service, Taken};
+use service::{HandshakeAnswer, Incoming, Received, Refusal, Service, Taken};
 
 use crate::error::ApiError;
 use crate::extract::read_body;
@@ -54,10 +54,11 @@ async fn receive(State(service): State<Service>, request: Request) -> Result<Res
     };
     let mut incoming = head(&service, &parts, suffix);
     if let Err(refusal) = service.admit_request(&source, &incoming) {
+        service.delay_refusal(&source).await;
         return Ok(refused(refusal));
     }
-    // Kept until the answer: the bytes are in memory until then.
-    let _share = match read_body(&parts, body, source.body_max()).await {
+    // Kept until there is an answer: the bytes are in memory until then.
+    let share = match read_body(&parts, body, source.body_max()).await {
         Ok((bytes, share)) => {
             incoming.body = bytes;
             share
@@ -67,18 +68,15 @@ async fn receive(State(service): State<Service>, request: Request) -> Result<Res
         }
         Err(error) => return Err(error),
     };
-    answer(&service, source, incoming).await
-}
-
-async fn answer(
-    service: &Service,
-    source: Arc<LiveSource>,
-    incoming: Incoming,
-) -> Result<Response, ApiError> {
-    Ok(match service.receive(source, incoming).await? {
+    let received = service.receive(Arc::clone(&source), incoming).await?;
+    drop(share);
+    Ok(match received {
         Received::Taken(taken) => taken_in(taken),
         Received::Handshake(answer) => handshake(answer),
-        Received::Refused(refusal) => refused(refusal),
+        Received::Refused(refusal) => {
+            service.delay_refusal(&source).await;
+            refused(refusal)
+        }
     })
 }
 

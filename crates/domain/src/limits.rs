@@ -91,6 +91,8 @@ pub struct Limits {
     pub rejected_per_second: u32,
     /// Refused requests of one source that are kept at once after a pause.
     pub rejected_burst: u32,
+    /// How much later refused requests of one source are answered while more come than are kept.
+    pub refusal_delay: Duration,
 }
 
 impl Default for Limits {
@@ -139,6 +141,7 @@ impl Default for Limits {
             rejected_bytes: 64 * 1024,
             rejected_per_second: 20,
             rejected_burst: 200,
+            refusal_delay: Duration::from_millis(100),
         }
     }
 }

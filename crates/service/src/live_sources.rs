@@ -6,7 +6,7 @@
 //! compares it: what another node changed is noticed there.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
@@ -62,6 +62,8 @@ pub(crate) struct Activity {
     pub(crate) handshakes: Mutex<Bucket>,
     /// Refused requests that may still be kept.
     pub(crate) rejections: Mutex<Bucket>,
+    /// The last refused request was not kept.
+    pub(crate) is_flooded: AtomicBool,
 }
 
 /// What came in at a source since the server started.

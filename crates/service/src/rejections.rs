@@ -133,6 +133,16 @@ impl Service {
         );
     }
 
+    /// Waits before a refusal is answered, while more come than are kept.
+    ///
+    /// Whoever forges as fast as answers come is slowed down to what costs nobody anything, and a
+    /// provider whose secret is wrong loses a moment.
+    pub async fn delay_refusal(&self, source: &LiveSource) {
+        if source.activity.is_flooded.load(Ordering::Relaxed) {
+            tokio::time::sleep(self.limits().refusal_delay).await;
+        }
+    }
+
     /// Counts a request that was refused for a reason that is known, and keeps it if there is room.
     pub(crate) fn reject_because(
         &self,
@@ -198,14 +208,14 @@ impl Service {
         let limits = self.limits();
         let (rate, burst) = (limits.rejected_per_second, limits.rejected_burst);
         let mut bucket = source.activity.rejections.lock().expect("no panic in it");
-        if bucket
-            .take(rate, burst, self.0.world.clock.monotonic())
-            .is_err()
-        {
+        let taken = bucket.take(rate, burst, self.0.world.clock.monotonic());
+        drop(bucket);
+        let flooded = &source.activity.is_flooded;
+        flooded.store(taken.is_err(), Ordering::Relaxed);
+        if taken.is_err() {
             source.activity.count_not_kept();
             return None;
         }
-        drop(bucket);
         let id = InboundId::from_bits(self.fresh_id(now));
         let mut request = self.logged(source, incoming, id, verdict);
         request.reason = Some(reason.to_owned());

@@ -1,6 +1,7 @@
 //! What providers send: verified, deduplicated, kept, and answered.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use axum::body::Body;
@@ -335,10 +336,38 @@ async fn only_the_beginning_of_a_refused_body_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn refusals_are_answered_later_while_more_come_than_are_kept() {
+    let limits = domain::Limits {
+        rejected_per_second: 1,
+        rejected_burst: 2,
+        refusal_delay: Duration::from_millis(250),
+        ..domain::Limits::default()
+    };
+    let api = TestApi::with_limits(limits).await;
+    api.acme().await;
+    let path = path(&api.github().await);
+    let mut waits = Vec::new();
+    for _ in 0..3 {
+        let began = tokio::time::Instant::now();
+        api.deliver(&path, &[], "{}").await.expect(401);
+        waits.push(began.elapsed() >= Duration::from_millis(250));
+    }
+    let began = tokio::time::Instant::now();
+    api.push(&path, "d-1", "{}").await.expect(200);
+
+    assert_eq!(waits, [false, false, true]);
+    assert!(
+        began.elapsed() < Duration::from_millis(250),
+        "what is genuine does not wait"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_so_many_refused_requests_are_kept() {
     let limits = domain::Limits {
         rejected_per_second: 2,
         rejected_burst: 3,
+        refusal_delay: Duration::ZERO,
         ..domain::Limits::default()
     };
     let api = TestApi::with_limits(limits).await;
@@ -349,7 +378,7 @@ async fn only_so_many_refused_requests_are_kept() {
         api.deliver(&path, &[], "{}").await;
     }
     let at_once = api.requests("").await.len();
-    tokio::time::advance(std::time::Duration::from_secs(1)).await;
+    tokio::time::advance(Duration::from_secs(1)).await;
     for _ in 0..10 {
         api.deliver(&path, &[], "{}").await;
     }

@@ -21,7 +21,7 @@ const PORTAL: &str = "/api/v1/auth/app-portal-access/acme";
 const INBOUND: &str = include_str!("inbound.rs");
 
 /// Limits with exact tests of their own, for which one call is not enough.
-const ELSEWHERE: [(&str, &str, &str); 7] = [
+const ELSEWHERE: [(&str, &str, &str); 8] = [
     (
         "inbound_messages",
         INBOUND,
@@ -41,6 +41,11 @@ const ELSEWHERE: [(&str, &str, &str); 7] = [
         "rejected_burst",
         INBOUND,
         "only_so_many_refused_requests_are_kept",
+    ),
+    (
+        "refusal_delay",
+        INBOUND,
+        "refusals_are_answered_later_while_more_come_than_are_kept",
     ),
     (
         "idempotency_key_bytes",

@@ -93,6 +93,8 @@ pub(crate) struct Limits {
     pub(crate) rejected_per_second: u32,
     /// Refused requests of one source that are kept at once after a pause.
     pub(crate) rejected_burst: u32,
+    /// How much later refused requests of one source are answered while more come than are kept.
+    pub(crate) refusal_delay: Span,
 }
 
 impl Default for Limits {
@@ -142,6 +144,7 @@ impl Default for Limits {
             rejected: Size(limits.rejected_bytes),
             rejected_per_second: limits.rejected_per_second,
             rejected_burst: limits.rejected_burst,
+            refusal_delay: Span(limits.refusal_delay),
         }
     }
 }
@@ -209,6 +212,7 @@ impl Limits {
             rejected_bytes: limits.rejected.0,
             rejected_per_second: limits.rejected_per_second,
             rejected_burst: limits.rejected_burst,
+            refusal_delay: limits.refusal_delay.0,
         }
     }
 }

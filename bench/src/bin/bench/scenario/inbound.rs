@@ -36,15 +36,6 @@ enum Turn {
 }
 
 impl Turn {
-    const ALL: [Self; 6] = [
-        Self::Publishes,
-        Self::Webhooks,
-        Self::PacedWebhooks,
-        Self::WebhooksInFlood,
-        Self::UnknownUrl,
-        Self::Forgeries,
-    ];
-
     fn describe(self) -> String {
         match self {
             Self::Publishes => "publishes".into(),
@@ -93,6 +84,17 @@ impl Turn {
     }
 }
 
+/// What is taken in, by a server as it comes.
+const TAKEN: &[Turn] = &[
+    Turn::Publishes,
+    Turn::Webhooks,
+    Turn::PacedWebhooks,
+    Turn::WebhooksInFlood,
+];
+/// What refusing costs, by a server that does not slow down whoever forges.
+const COSTS: &[Turn] = &[Turn::UnknownUrl, Turn::Forgeries];
+const AT_ONCE: [(&str, &str); 1] = [("POSTHASTE__LIMITS__REFUSAL_DELAY", "0s")];
+
 #[derive(Debug, Serialize)]
 struct Seen {
     turn: Turn,
@@ -112,12 +114,14 @@ pub(super) fn run(lab: &mut Lab) -> anyhow::Result<Section> {
     let endpoints = [json!({ "url": format!("http://{}/e/0", listening.address) })];
     let mut all = Vec::new();
     for _ in 0..lab.options.rounds {
-        let side = lab.side(Kind::Server, "inbound", &[], &endpoints)?;
-        let path = side.source()?;
-        for turn in Turn::ALL {
-            all.push(measure(lab, &side, &mut receiver, &path, turn)?);
+        for (settings, turns) in [(&[][..], TAKEN), (&AT_ONCE[..], COSTS)] {
+            let side = lab.side(Kind::Server, "inbound", settings, &endpoints)?;
+            let path = side.source()?;
+            for turn in turns {
+                all.push(measure(lab, &side, &mut receiver, &path, *turn)?);
+            }
+            side.end()?;
         }
-        side.end()?;
     }
     Ok(section(lab, &all))
 }
@@ -177,7 +181,8 @@ fn section(lab: &Lab, all: &[Seen]) -> Section {
     let of = |turn: Turn, figure: fn(&Seen) -> f64| {
         median(all.iter().filter(|seen| seen.turn == turn).map(figure))
     };
-    let rows = Turn::ALL.map(|turn| row(turn, all, &of));
+    let turns = TAKEN.iter().chain(COSTS);
+    let rows = turns.map(|turn| row(*turn, all, &of)).collect();
     Section {
         name: "inbound",
         about: format!(
@@ -195,7 +200,7 @@ fn section(lab: &Lab, all: &[Seen]) -> Section {
             "forgeries/s beside",
             "lost",
         ],
-        rows: rows.to_vec(),
+        rows,
         figures: serde_json::to_value(all).unwrap_or(Value::Null),
         lost: all.iter().map(|seen| seen.lost).sum(),
         complaint: all.iter().find_map(|seen| seen.complaint.clone()),
