@@ -166,6 +166,7 @@ pub(crate) const ROUTES: &[(Method, &str, Permission)] = &[
     (GET,    "/api/v1/app/{app_id}/request/{request_id}", application(Read)),
     (GET,    "/api/v1/app/{app_id}/request/{request_id}/raw", application(Read)),
     (POST,   "/api/v1/app/{app_id}/request/{request_id}/replay", application(Write)),
+    (GET,    "/api/v1/app/{app_id}/request/{request_id}/view", application(Read)),
     (POST,   "/api/v1/app/{app_id}/request/replay", application(Write)),
     (GET,    "/api/v1/app/{app_id}/source", application(Read)),
     (POST,   "/api/v1/app/{app_id}/source", application(Write)),

@@ -4,13 +4,16 @@ use aide::axum::ApiRouter;
 use aide::axum::routing::{get_with, post_with};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use domain::{MessageId, Timestamp};
+use domain::{Cidr, EventType, MessageId, Timestamp};
 use http::header;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use service::{
-    InboundVerdict, Order, RequestQuery, RequestReplay, RequestView, RequestsReplayInput, Service,
+    InboundSearch, InboundVerdict, Order, RequestQuery, RequestReplay, RequestView,
+    RequestsReplayInput, Service,
 };
+use std::collections::BTreeMap;
 
 use crate::answer::{Answer, Found};
 use crate::error::ApiError;
@@ -40,6 +43,10 @@ pub(crate) fn routes() -> ApiRouter<Service> {
             get_with(raw, raw_docs),
         )
         .api_route(
+            "/api/v1/app/{app_id}/request/{request_id}/view",
+            get_with(as_data, DOCS.op("v1.request.view", "Get a request as data")),
+        )
+        .api_route(
             "/api/v1/app/{app_id}/request/{request_id}/replay",
             post_with(replay, replay_docs),
         )
@@ -66,6 +73,52 @@ struct RequestListQuery {
     provider_id: Option<String>,
     before: Option<Parsed<Timestamp>>,
     after: Option<Parsed<Timestamp>>,
+    /// Only from this address or network
+    peer: Option<String>,
+    /// Only with this text in the path behind the token, or in the query
+    path: Option<String>,
+    /// Only with this header; behind a colon, with this text in its value
+    header: Option<String>,
+    /// Only with this text in the body
+    body: Option<String>,
+    /// Only that became a message of this type
+    #[serde(alias = "eventType")]
+    event_type: Option<Parsed<EventType>>,
+}
+
+/// The most bytes of a text that is looked for.
+const SEARCHED_LEN_MAX: usize = 256;
+
+impl RequestListQuery {
+    fn search(&self) -> Result<InboundSearch, ApiError> {
+        let texts = [
+            ("path", &self.path),
+            ("header", &self.header),
+            ("body", &self.body),
+        ];
+        for (name, text) in texts {
+            let length = text.as_ref().map_or(1, String::len);
+            if length == 0 || length > SEARCHED_LEN_MAX {
+                let msg = format!("must have 1 to {SEARCHED_LEN_MAX} bytes");
+                return Err(ApiError::field(&["query", name], msg));
+            }
+        }
+        let header = self.header.as_ref().map(|header| {
+            let (name, value) = header.split_once(':').unwrap_or((header, ""));
+            (name.trim().to_ascii_lowercase(), value.trim().to_owned())
+        });
+        let peer = self.peer.as_ref().map(|text| {
+            let network = text.parse::<Cidr>();
+            network.map_err(|error| ApiError::field(&["query", "peer"], error.to_string()))
+        });
+        Ok(InboundSearch {
+            peer: peer.transpose()?,
+            path: self.path.clone(),
+            header,
+            body: self.body.clone(),
+            event_type: self.event_type.as_ref().map(|Parsed(name)| name.clone()),
+        })
+    }
 }
 
 /// How a request is put in again.
@@ -280,6 +333,7 @@ async fn list(
             .map_err(|_| ApiError::field(&["query", "message_id"], "is not a message's id"))
     });
     let source = query.source_id.as_deref().map(source_ref);
+    let search = query.search()?;
     let query = RequestQuery {
         verdict: query.verdict.map(Into::into),
         reason: query.reason,
@@ -288,6 +342,7 @@ async fn list(
         provider_id: query.provider_id,
         before: query.before.map(|Parsed(at)| at),
         after: query.after.map(|Parsed(at)| at),
+        search,
     };
     let application = path.application()?;
     let found = service
@@ -308,6 +363,51 @@ async fn get(
         .request(access.caller, &application, request)
         .await?;
     Ok(Answer(found.into()))
+}
+
+/// A request as data
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct RequestDataOut {
+    method: String,
+    /// `***` stands for the token
+    path: String,
+    /// Parameters by name; one that comes again is an array
+    query: Value,
+    /// Headers by name in lower case; one that comes again is joined by commas
+    headers: BTreeMap<String, String>,
+    /// What the body was read as: `empty`, `json`, `form`, `multipart`, `xml`, `text`, `binary`
+    body_kind: String,
+    /// What it says
+    body: Value,
+}
+
+impl RequestDataOut {
+    fn read(mut data: Value) -> Option<Self> {
+        let headers = data["headers"].take();
+        let text = |data: &Value, name: &str| Some(data[name].as_str()?.to_owned());
+        Some(Self {
+            method: text(&data, "method")?,
+            path: text(&data, "path")?,
+            body_kind: text(&data, "bodyKind")?,
+            query: data["query"].take(),
+            headers: serde_json::from_value(headers).ok()?,
+            body: data["body"].take(),
+        })
+    }
+}
+
+async fn as_data(
+    State(service): State<Service>,
+    access: Access,
+    Path(path): Path<RequestPath>,
+) -> Result<Found<RequestDataOut>, ApiError> {
+    let (application, request) = path.parse()?;
+    let found = service
+        .request(access.caller, &application, request)
+        .await?;
+    let data = found.as_data().and_then(RequestDataOut::read);
+    Ok(Answer(data.ok_or(service::Error::PayloadGone)?))
 }
 
 /// Hands the body back as bytes that no browser takes for a page.

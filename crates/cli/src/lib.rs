@@ -216,6 +216,7 @@ impl Command {
                 | Self::Dev(_)
                 | Self::EventType(EventTypeCommand::Import(_))
                 | Self::Message(MessageCommand::Export(_))
+                | Self::Request(RequestCommand::Export(_))
         )
     }
 }

@@ -99,9 +99,9 @@ pub use sources::{SourceInput, SourceRotation, SourceView};
 pub use store::{
     ApiKeyRow, Application, ApplicationRef, AttemptCursor, AttemptRow, AuditRow, Capability,
     Cursor, Endpoint, EndpointRef, EventTypeRow, Idempotency, InboundMarks, InboundRow,
-    InboundVerdict, Job, JobAction, JobFilter, JobKind, JobState, KeyQuota, MessageDestination,
-    MessageRef, MessageRow, Order, Page, PageRequest, Payload, ReplayOf, RequestCriteria,
-    RequestReplay, Scope, Source, SourceRef, SourceSecret, Span,
+    InboundSearch, InboundVerdict, Job, JobAction, JobFilter, JobKind, JobState, KeyQuota,
+    MessageDestination, MessageRef, MessageRow, Order, Page, PageRequest, Payload, ReplayOf,
+    RequestCriteria, RequestReplay, Scope, Source, SourceRef, SourceSecret, Span,
 };
 pub use stream::{MessageStream, StreamInput, Streamed};
 pub use trace::{Trace, TraceVerdict};

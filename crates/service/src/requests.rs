@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use domain::{InboundId, InboundKey, MessageId, Timestamp};
 use store::{
-    ApplicationRef, InboundFilter, InboundRow, InboundVerdict, Page, PageRequest, PruneRequests,
-    SourceRef,
+    ApplicationRef, InboundFilter, InboundRow, InboundSearch, InboundVerdict, Page, PageRequest,
+    PruneRequests, SourceRef,
 };
 
 use crate::Service;
@@ -30,6 +30,8 @@ pub struct RequestQuery {
     pub before: Option<Timestamp>,
     /// Only received after.
     pub after: Option<Timestamp>,
+    /// Only with this in it.
+    pub search: InboundSearch,
 }
 
 /// A request as it is shown.
@@ -68,6 +70,7 @@ impl Service {
             provider_id: query.provider_id,
             before: query.before,
             after: query.after,
+            search: query.search,
         };
         let found = self
             .store()
@@ -99,6 +102,25 @@ impl Service {
         let application = self.application(caller, application).await?;
         let found = self.store().request(application.key, request).await?;
         found.map(view).ok_or(Error::NotFound("request"))
+    }
+}
+
+impl RequestView {
+    /// Returns the request as data: `method`, `path`, `query`, `headers`, and its body as JSON, a
+    /// form, multipart, XML, text or bytes; `None` once the body is erased.
+    ///
+    /// What is a credential is `***` here as everywhere.
+    pub fn as_data(&self) -> Option<serde_json::Value> {
+        let body = self.row.body.as_ref()?;
+        let headers: Vec<_> = store::header_lines(&self.row.headers).collect();
+        let request = signature::scheme::Request {
+            method: &self.row.method,
+            url: None,
+            headers: &headers,
+            body,
+            fetched: None,
+        };
+        Some(inbound::view::view(&request, &self.row.path))
     }
 }
 

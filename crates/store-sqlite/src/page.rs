@@ -71,8 +71,18 @@ impl Walk {
     /// where a row stands, and what it is unless it is filtered out.
     pub(crate) fn collect<T, C>(
         &self,
-        mut rows: Rows<'_>,
+        rows: Rows<'_>,
         mut read: impl FnMut(&Row<'_>) -> rusqlite::Result<(C, Option<T>)>,
+    ) -> rusqlite::Result<Page<T, C>> {
+        self.collect_within(rows, |row| read(row).map(|(at, item)| (at, item, false)))
+    }
+
+    /// [`Self::collect`] for reading that may cost more than rows: `read` returns as well whether
+    /// it has spent what it may.
+    pub(crate) fn collect_within<T, C>(
+        &self,
+        mut rows: Rows<'_>,
+        mut read: impl FnMut(&Row<'_>) -> rusqlite::Result<(C, Option<T>, bool)>,
     ) -> rusqlite::Result<Page<T, C>> {
         let mut page = Page {
             items: Vec::new(),
@@ -80,16 +90,18 @@ impl Walk {
             resume: None,
         };
         let mut examined = 0;
+        let mut spent = false;
         let mut last = None;
         while let Some(row) = rows.next()? {
-            if examined == ROWS_EXAMINED_MAX {
+            if examined == ROWS_EXAMINED_MAX || spent {
                 page.done = false;
                 // A full page goes on from its last item, like any other.
                 page.resume = last.filter(|_| page.items.len() < self.limit);
                 break;
             }
             examined += 1;
-            let (at, item) = read(row)?;
+            let (at, item, enough) = read(row)?;
+            spent = enough;
             last = Some(at);
             if let Some(item) = item {
                 if page.items.len() == self.limit {

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use domain::{ApplicationKey, InboundId, InboundKey, MessageId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use store::{
-    InboundFilter, InboundMarks, InboundRow, InboundVerdict, NewInbound, Page, PageRequest,
-    PruneRequests, PrunedRequests, Sealed,
+    BYTES_EXAMINED_MAX, InboundFilter, InboundMarks, InboundRow, InboundVerdict, NewInbound, Page,
+    PageRequest, PruneRequests, PrunedRequests, Sealed,
 };
 
 use crate::codec;
@@ -97,6 +97,9 @@ const COLUMNS: &str = "
     r.messages, r.first, r.first_rest, r.method, r.path, r.peer, r.headers, r.credentials,
     r.body_len, r.provider_id";
 
+/// What is searched beside a row, behind its columns.
+const CONTENT: &str = ", coalesce(r.body, m.payload), m.event_type";
+
 fn from_row(row: &Row<'_>) -> rusqlite::Result<InboundRow> {
     let verdict = InboundVerdict::from_code(row.get(3)?);
     let credentials: Option<Vec<u8>> = row.get(16)?;
@@ -175,16 +178,31 @@ pub(crate) fn list(
         }
     });
     let (low, high) = walk.range(page.cursor.as_ref(), (low, high), |key| key.0);
+    let searched = filter.search.needs_content();
+    let (content, join) = if searched {
+        (CONTENT, "LEFT JOIN message m ON m.key = r.message")
+    } else {
+        ("", "")
+    };
     let mut select = connection.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM request r CROSS JOIN source s ON s.key = r.source
+        "SELECT {COLUMNS}{content} FROM request r CROSS JOIN source s ON s.key = r.source {join}
           WHERE r.application = ?1 AND r.key > ?2 AND r.key < ?3 ORDER BY r.key {}",
         walk.direction()
     ))?;
     let rows = select.query(params![application.0, low, high])?;
-    Ok(walk.collect(rows, |row| {
+    let mut examined = 0;
+    Ok(walk.collect_within(rows, |row| {
         let found = from_row(row)?;
         let key = found.id.key();
-        Ok((key, Some(found).filter(|found| filter.matches(found))))
+        // What is in the row comes first: most bodies need not be looked through.
+        let mut wanted = filter.matches(&found);
+        if wanted && searched {
+            let body = codec::blob(row, 19)?;
+            examined += body.map_or(0, <[u8]>::len);
+            wanted = filter.search.is_in_content(body, codec::text(row, 20)?);
+        }
+        let spent = examined >= BYTES_EXAMINED_MAX;
+        Ok((key, wanted.then_some(found), spent))
     })?)
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{
-    ApplicationId, ApplicationKey, InboundId, InboundKey, JobKey, MessageId, OrganizationKey,
-    SourceId, SourceKey, Timestamp, Uid,
+    ApplicationId, ApplicationKey, Cidr, EventType, InboundId, InboundKey, JobKey, MessageId,
+    OrganizationKey, SourceId, SourceKey, Timestamp, Uid,
 };
 
 use crate::{
@@ -104,7 +104,8 @@ pub trait InboundStore: Send + Sync + 'static {
     ///
     /// # Contract
     ///
-    /// - Examines at most [`crate::ROWS_EXAMINED_MAX`] rows, as [`crate::Store::messages`] does.
+    /// - Examines at most [`crate::ROWS_EXAMINED_MAX`] rows, as [`crate::Store::messages`] does,
+    ///   and of bodies about [`crate::BYTES_EXAMINED_MAX`].
     async fn requests(
         &self,
         application: ApplicationKey,
@@ -495,6 +496,59 @@ pub struct InboundFilter {
     pub before: Option<Timestamp>,
     /// Only received after.
     pub after: Option<Timestamp>,
+    /// Only with this in it.
+    pub search: InboundSearch,
+}
+
+/// What is looked for in requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InboundSearch {
+    /// From an address of this network.
+    pub peer: Option<Cidr>,
+    /// With this text in the path behind the token, or in the query.
+    pub path: Option<String>,
+    /// With this header, in lower case, and this text in its value.
+    pub header: Option<(String, String)>,
+    /// With this text in the body, byte for byte.
+    pub body: Option<String>,
+    /// That became a message of this type; of several the first.
+    pub event_type: Option<EventType>,
+}
+
+impl InboundSearch {
+    /// Says whether more has to be read of a request than its row.
+    pub const fn needs_content(&self) -> bool {
+        self.body.is_some() || self.event_type.is_some()
+    }
+
+    /// Says whether what is looked for is in the row.
+    fn is_in_row(&self, row: &InboundRow) -> bool {
+        let peer = |network: &Cidr| {
+            let address = row.peer.parse().ok();
+            address.is_some_and(|address| network.contains(address))
+        };
+        let header = |(name, text): &(String, String)| {
+            let mut named = crate::header_lines(&row.headers).filter(|(found, _)| found == name);
+            named.any(|(_, value)| has(value, text))
+        };
+        self.peer.as_ref().is_none_or(peer)
+            && self
+                .path
+                .as_ref()
+                .is_none_or(|text| row.path.contains(text))
+            && self.header.as_ref().is_none_or(header)
+    }
+
+    /// Says whether what is looked for is in the body, and the message of this type.
+    pub fn is_in_content(&self, body: Option<&[u8]>, event_type: Option<&str>) -> bool {
+        let is_type = |wanted: &EventType| event_type == Some(wanted.as_str());
+        let is_body = |text: &String| body.is_some_and(|body| has(body, text));
+        self.event_type.as_ref().is_none_or(is_type) && self.body.as_ref().is_none_or(is_body)
+    }
+}
+
+fn has(bytes: &[u8], text: &str) -> bool {
+    memchr::memmem::find(bytes, text.as_bytes()).is_some()
 }
 
 impl InboundFilter {
@@ -509,6 +563,7 @@ impl InboundFilter {
             && (self.provider_id.is_none() || self.provider_id == row.provider_id)
             && self.before.is_none_or(|before| at < before)
             && self.after.is_none_or(|after| at > after)
+            && self.search.is_in_row(row)
     }
 }
 

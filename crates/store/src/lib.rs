@@ -59,9 +59,9 @@ pub use expunge::Expunged;
 pub use housekeeping::{Backup, Prune, Pruned, Stats};
 pub use idempotency::{Idempotency, IdempotencyKind, Write};
 pub use inbound::{
-    Guard, InboundFilter, InboundMarks, InboundRow, InboundStore, InboundVerdict, Mark, NewInbound,
-    NewSource, PruneRequests, PrunedRequests, Receipt, Reception, ResealedSource, SecretChange,
-    Source, SourceChange, SourceRef, SourceSecret, SourceToken, SourceTokens,
+    Guard, InboundFilter, InboundMarks, InboundRow, InboundSearch, InboundStore, InboundVerdict,
+    Mark, NewInbound, NewSource, PruneRequests, PrunedRequests, Receipt, Reception, ResealedSource,
+    SecretChange, Source, SourceChange, SourceRef, SourceSecret, SourceToken, SourceTokens,
 };
 pub use job::{
     Job, JobAction, JobCriteria, JobFilter, JobKind, JobState, JobStep, JobStepped, NewJob,
@@ -74,7 +74,7 @@ pub use key::{
 };
 pub use message::{MessageFilter, MessageRef, MessageRow, Payload};
 pub use origin::{Origin, header_lines};
-pub use page::{Cursor, Order, Page, PageRequest, ROWS_EXAMINED_MAX};
+pub use page::{BYTES_EXAMINED_MAX, Cursor, Order, Page, PageRequest, ROWS_EXAMINED_MAX};
 pub use publish::{
     Appended, Expand, Expanded, FAN_OUT_INLINE, InLine, NewMessage, OnEventId, Publish,
     PublishOutcome, PublishedMessage, UnfinishedFanOut, Waits,

@@ -33,6 +33,10 @@ pub struct PageRequest<C> {
 /// How many rows a filtered list examines for one page, whatever it finds.
 pub const ROWS_EXAMINED_MAX: usize = 10_000;
 
+/// How many bytes of bodies a list that is searched looks through for one page, give or take one
+/// body.
+pub const BYTES_EXAMINED_MAX: usize = 16 * 1024 * 1024;
+
 /// A part of a list, always in the list's order.
 ///
 /// `C` is the list's cursor where a filter can leave a page short, and `()` elsewhere.

@@ -29,6 +29,7 @@ mod publish;
 mod raw;
 mod replay;
 mod request_jobs;
+mod request_views;
 mod reseal;
 mod schemas;
 mod signatures;

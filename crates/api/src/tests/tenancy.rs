@@ -54,6 +54,9 @@ fn body_of(method: &Method, path: &str) -> &'static str {
         ("POST", "/api/v1/app/{app_id}/source/{source_id}/secret/rotate") => {
             r#"{"secret": "another"}"#
         }
+        ("POST", "/api/v1/app/{app_id}/source/{source_id}/secret/compare") => {
+            r#"{"secrets": ["y"]}"#
+        }
         _ if path.ends_with("/send-example") || path.ends_with("/precheck/active") => {
             r#"{"eventType": "a"}"#
         }

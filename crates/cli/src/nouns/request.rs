@@ -1,5 +1,7 @@
 //! `posthaste request`: what came in at sources.
 
+mod export;
+
 use http::Method;
 use serde_json::{Map, Value, json};
 
@@ -70,6 +72,10 @@ pub enum RequestCommand {
     Replay(ReplayArgs),
     /// Put many requests in again, as a job of the server
     ReplayMany(ReplayManyArgs),
+    /// Print requests with their headers and bodies, one JSON object a line
+    Export(ExportArgs),
+    /// Print a curl command that sends a request again, without the credentials that it had
+    Curl(CurlArgs),
     /// Write a request's body to a file or to standard output, byte for byte
     Save(SaveArgs),
 }
@@ -81,6 +87,17 @@ pub enum RequestCommand {
 pub struct LsArgs {
     #[command(flatten)]
     app: AppArg,
+    #[command(flatten)]
+    filter: Filter,
+    #[command(flatten)]
+    list: ListArgs,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Which requests are wanted.
+#[derive(Debug, clap::Args)]
+struct Filter {
     /// Only of this source, by its id or uid
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
@@ -96,14 +113,53 @@ pub struct LsArgs {
     /// Only with this id of the provider's
     #[arg(long, value_name = "ID")]
     provider_id: Option<String>,
+    /// Only from this address or network
+    #[arg(long, value_name = "ADDRESS")]
+    peer: Option<String>,
+    /// Only with this text in the path behind the URL, or in the query
+    #[arg(long, value_name = "TEXT")]
+    path: Option<String>,
+    /// Only with this header, and this text in its value
+    #[arg(long, value_name = "NAME[: TEXT]")]
+    header: Option<String>,
+    /// Only with this text in the body
+    #[arg(long, value_name = "TEXT")]
+    body: Option<String>,
+    /// Only that became a message of this type
+    #[arg(short, long = "type", value_name = "TYPE")]
+    kind: Option<String>,
     /// Only since: a time, or a while ago such as 1h
     #[arg(long, visible_alias = "after", value_name = "TIME")]
     since: Option<Past>,
     /// Only before: a time, or a while ago such as 10m
     #[arg(long, visible_alias = "before", value_name = "TIME")]
     until: Option<Past>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  \
+    posthaste request export -a shop --verdict rejected --since 1d > requests.ndjson")]
+pub struct ExportArgs {
     #[command(flatten)]
-    list: ListArgs,
+    app: AppArg,
+    #[command(flatten)]
+    filter: Filter,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  posthaste request curl req_… -a shop
+  posthaste request curl req_… -a shop --to http://localhost:3000/hooks | sh")]
+pub struct CurlArgs {
+    /// The request's id
+    request: String,
+    #[command(flatten)]
+    app: AppArg,
+    /// Another URL than the source's
+    #[arg(long, value_name = "URL")]
+    to: Option<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -217,6 +273,8 @@ impl RequestCommand {
             Self::Get(args) => &args.common,
             Self::Replay(args) => &args.common,
             Self::ReplayMany(args) => &args.common,
+            Self::Export(args) => &args.common,
+            Self::Curl(args) => &args.common,
             Self::Save(args) => &args.common,
         }
     }
@@ -232,6 +290,8 @@ pub(crate) async fn run(command: RequestCommand, streams: &mut Streams<'_>) -> O
         }
         RequestCommand::Replay(args) => replay_one(args, &mut session).await,
         RequestCommand::ReplayMany(args) => replay_many(args, &mut session).await,
+        RequestCommand::Export(args) => export::run(args, &mut session).await,
+        RequestCommand::Curl(args) => export::curl(args, &mut session).await,
         RequestCommand::Save(args) => save(args, &mut session).await,
     }
 }
@@ -242,20 +302,29 @@ fn path(session: &Session<'_, '_>, app: &AppArg, request: &str) -> Result<String
 }
 
 async fn ls(args: LsArgs, session: &mut Session<'_, '_>) -> Outcome {
-    let now = session.look.now;
-    let moment = |past: Option<Past>| past.map(|past| past.before(now).to_string());
-    let query = list_query(&[
-        ("source_id", args.source),
-        ("verdict", args.verdict),
-        ("reason", args.reason),
-        ("message_id", args.message),
-        ("provider_id", args.provider_id),
-        ("after", moment(args.since)),
-        ("before", moment(args.until)),
-    ]);
-    let query = query.replacen('&', "?", 1);
+    let query = args.filter.query(session.look.now);
     let path = format!("{}/request{query}", session.app_path(&args.app)?);
     session.list(&KIND, &path, &args.list).await
+}
+
+impl Filter {
+    fn query(self, now: domain::Timestamp) -> String {
+        let query = list_query(&[
+            ("source_id", self.source),
+            ("verdict", self.verdict),
+            ("reason", self.reason),
+            ("message_id", self.message),
+            ("provider_id", self.provider_id),
+            ("peer", self.peer),
+            ("path", self.path),
+            ("header", self.header),
+            ("body", self.body),
+            ("event_type", self.kind),
+            ("after", moment(self.since, now)),
+            ("before", moment(self.until, now)),
+        ]);
+        query.replacen('&', "?", 1)
+    }
 }
 
 async fn replay_one(args: ReplayArgs, session: &mut Session<'_, '_>) -> Outcome {

@@ -228,3 +228,68 @@ async fn a_request_is_put_in_again_as_it_is_said() {
     assert_eq!(asked[1].body, r#"{"deduplicate":false,"verify":false}"#);
     assert!(ended.out.contains("msg_1"), "{}", ended.out);
 }
+
+const WHOLE: &str = r#"{"id":"req_1","sourceId":"src_1","method":"POST","path":"/in/***/a?b=1",
+ "headers":[{"name":"host","value":"h"},{"name":"authorization","value":"***"},
+ {"name":"x-event","value":"it's"}],"bodyBytes":4,"body":"@'x'"}"#;
+
+#[tokio::test]
+async fn requests_are_exported_with_their_bodies_one_a_line() {
+    let server = Scripted::start(vec![
+        answer(
+            200,
+            r#"{"data":[{"id":"req_1"},{"id":"req_2"}],"done":true}"#,
+        ),
+        answer(200, WHOLE),
+        answer(200, r#"{"id":"req_2","bodyBytes":2}"#),
+        answer(200, "\u{1}\u{2}"),
+    ])
+    .await;
+
+    let ended = typed(&server, "request export -a shop --body x").await;
+
+    assert_eq!(ended.exit, Exit::Ok, "{}", ended.err);
+    let lines: Vec<Value> = ended
+        .out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(
+        (&lines[0]["body"], &lines[1]["bodyBase64"]),
+        (&json!("@'x'"), &json!("AQI="))
+    );
+    assert!(server.asked()[0].line.contains("/request?body=x&limit=250"));
+}
+
+#[tokio::test]
+async fn a_request_is_a_command_for_a_shell_without_its_credentials() {
+    let server = Scripted::start(vec![answer(200, WHOLE), answer(200, SOURCE)]).await;
+
+    let ended = typed(&server, "request curl req_1 -a shop").await;
+
+    assert_eq!(ended.exit, Exit::Ok, "{}", ended.err);
+    assert_eq!(
+        ended.out,
+        "curl -sS -i -X 'POST' 'http://127.0.0.1:8411/in/t/a?b=1' \\\n  \
+         -H 'x-event: it'\\''s' \\\n  --data-raw '@'\\''x'\\'''\n"
+    );
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_text_reaches_the_shell_as_base64() {
+    let binary = r#"{"id":"req_1","method":"POST","path":"/in/***","headers":[]}"#;
+    let server = Scripted::start(vec![answer(200, binary), answer(200, "\u{1}\u{2}")]).await;
+
+    let ended = typed(
+        &server,
+        "request curl req_1 -a shop --to http://localhost:1/x",
+    )
+    .await;
+
+    assert_eq!(
+        ended.out,
+        "printf %s 'AQI=' | base64 -d |\ncurl -sS -i -X 'POST' 'http://localhost:1/x' \\\n  \
+         --data-binary @-\n"
+    );
+}

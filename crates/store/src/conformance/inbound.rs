@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use domain::{InboundKey, JobId, MessageId, Uid};
+use domain::{EventType, InboundKey, JobId, MessageId, Uid};
 
 use super::world::key;
 use super::{World, everything};
 use crate::{
-    AuditFilter, Guard, InboundFilter, InboundVerdict, JobAction, JobCriteria, JobKind, JobState,
-    Mark, NewInbound, NewJob, Order, Origin, PageRequest, PruneRequests, PublishOutcome, Receipt,
-    Reception, RequestCriteria, RequestReplay, RequestStep, RequestTally, Sealed, SecretChange,
-    Source, SourceChange, SourceRef, SourceToken, Store,
+    AuditFilter, Guard, InboundFilter, InboundSearch, InboundVerdict, JobAction, JobCriteria,
+    JobKind, JobState, Mark, NewInbound, NewJob, Order, Origin, PageRequest, PruneRequests,
+    PublishOutcome, Receipt, Reception, RequestCriteria, RequestReplay, RequestStep, RequestTally,
+    Sealed, SecretChange, Source, SourceChange, SourceRef, SourceToken, Store,
 };
 
 const WINDOW: Duration = Duration::from_hours(1);
@@ -389,6 +389,65 @@ pub async fn requests_are_listed_and_filtered(store: &dyn Store) {
         ..InboundFilter::default()
     };
     assert_eq!(list(refused).await.len(), 1);
+}
+
+/// Requests are searched by where they came from and what is in them, bodies that are kept as the
+/// message's included.
+pub async fn requests_are_searched(store: &dyn Store) {
+    let mut world = World::new(store).await;
+    let made = source(&mut world).await;
+    let taken = reception(&mut world, &made, &[mark(1, 1)]);
+    let taken_id = taken.request.id;
+    receive(&mut world, taken).await;
+    let refused = world.new_request(&made, "refused");
+    store.note_requests(vec![refused.clone()]).await.unwrap();
+    let search = |set: fn(&mut InboundSearch)| {
+        let mut search = InboundSearch::default();
+        set(&mut search);
+        search
+    };
+    let both = vec![refused.id, taken_id];
+
+    for (search, found) in [
+        (
+            search(|it| it.peer = "192.0.2.0/24".parse().ok()),
+            both.clone(),
+        ),
+        (search(|it| it.peer = "192.0.2.2".parse().ok()), vec![]),
+        (
+            search(|it| it.path = Some("?refu".into())),
+            vec![refused.id],
+        ),
+        (
+            search(|it| it.header = Some(("x-name".into(), String::new()))),
+            both,
+        ),
+        (
+            search(|it| it.header = Some(("x-name".into(), "fir".into()))),
+            vec![taken_id],
+        ),
+        (
+            search(|it| it.body = Some("refused body".into())),
+            vec![refused.id],
+        ),
+        // The body of what was taken is the payload of the message.
+        (search(|it| it.body = Some("page".into())), vec![taken_id]),
+        (
+            search(|it| it.event_type = EventType::parse("content.published").ok()),
+            vec![taken_id],
+        ),
+    ] {
+        let filter = InboundFilter {
+            search: search.clone(),
+            ..InboundFilter::default()
+        };
+        let page = super::descending(10, None);
+        let page = store.requests(world.application.key, &filter, page).await;
+        let items = page.unwrap().items;
+        let ids: Vec<_> = items.iter().map(|row| row.id).collect();
+        assert_eq!(ids, found, "{search:?}");
+        assert!(items.iter().all(|row| row.body.is_none()));
+    }
 }
 
 /// Pruning erases old requests and marks whose time is over, and no others.

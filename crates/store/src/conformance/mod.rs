@@ -215,6 +215,7 @@ macro_rules! store_conformance {
                 messages_of_one_request_are_deduplicated_one_by_one,
                 a_due_delivery_comes_with_the_request_of_its_message,
                 requests_are_listed_and_filtered,
+                requests_are_searched,
                 a_request_with_a_known_key_is_stored_once,
                 a_job_of_requests_counts_what_its_steps_did,
                 a_replay_of_a_request_is_in_the_trail,

@@ -410,8 +410,14 @@ impl State {
         let own = own.filter(|request| request.application == application);
         let rows: Vec<InboundRow> = own.map(|request| request.row.clone()).collect();
         let wanted = |row: InboundRow| {
+            let whole = self.find_request(application, row.id)?;
+            let message = row.message.and_then(|id| self.messages.get(&id.key()));
+            let event_type = message.map(|message| message.row.event_type.as_str());
+            let is_in = filter
+                .search
+                .is_in_content(whole.body.as_deref(), event_type);
             let row = InboundRow { body: None, ..row };
-            Some(row).filter(|row| filter.matches(row))
+            Some(row).filter(|row| is_in && filter.matches(row))
         };
         page_of(rows, page, |row| row.id.key(), wanted)
     }
