@@ -261,7 +261,7 @@ impl Plan {
         let allowed = networks(&settings.allowed_ips, fields);
         let response = response(preset, settings, fields);
         let window = window(&settings.deduplication, limits, fields);
-        let keys = keys(&settings.deduplication, fields);
+        let keys = keys(preset, &settings.deduplication, fields);
         let event = event_rule(provider, &settings.event_type, fields)?;
         let conflict = settings.deduplication.conflict;
         Some(Self {
@@ -399,7 +399,7 @@ fn wanted_by(preset: Option<&'static Preset>) -> ResponseRule {
         // What a slash command is answered is shown to people.
         Some("slack") => answer(200, "", "text/plain"),
         Some("discord") => answer(204, "", "application/json"),
-        Some("adyen" | "adyen-platform") => answer(200, "[accepted]", "text/plain"),
+        Some("adyen" | "adyen-payments") => answer(200, "[accepted]", "text/plain"),
         _ => answer(200, r#"{"id":"{id}"}"#, "application/json"),
     }
 }
@@ -417,8 +417,31 @@ fn window(given: &Deduplication, limits: &Limits, fields: &mut Fields) -> Durati
     window
 }
 
-fn keys(given: &Deduplication, fields: &mut Fields) -> Option<Vec<KeyRule>> {
-    let given = given.keys.as_ref()?;
+/// What names an event where no single place does.
+fn usual_keys(preset: Option<&'static Preset>) -> Option<Vec<KeyRule>> {
+    match preset.map(|preset| preset.name.as_str()) {
+        // What becomes of a payment has the payment's own reference each time.
+        Some("adyen-payments") => {
+            let place = |field: &str| {
+                Location::Json(format!(
+                    "notificationItems.0.NotificationRequestItem.{field}"
+                ))
+            };
+            let places = ["pspReference", "eventCode", "success"].map(place);
+            Some(vec![KeyRule::Places(places.into())])
+        }
+        _ => None,
+    }
+}
+
+fn keys(
+    preset: Option<&'static Preset>,
+    given: &Deduplication,
+    fields: &mut Fields,
+) -> Option<Vec<KeyRule>> {
+    let Some(given) = given.keys.as_ref() else {
+        return usual_keys(preset);
+    };
     let mut rules = Vec::new();
     for (index, text) in given.iter().enumerate().take(ITEMS_MAX) {
         if text == "body" {

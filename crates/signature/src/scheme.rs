@@ -297,6 +297,9 @@ impl Scheme {
             Part::At(named) | Part::AtOptional(named) => named == place,
             Part::Id => self.ids.contains(place),
             Part::Sns => matches!(place, Location::Json(name) if name == "MessageId"),
+            Part::Adyen => {
+                matches!(place, Location::Json(path) if canonical::adyen_signs(path))
+            }
             Part::Timestamp => self
                 .timestamp
                 .as_ref()

@@ -431,3 +431,50 @@ async fn a_source_says_whether_it_has_these_secrets_and_shows_none() {
         .expect(200);
     assert_eq!(said["secrets"], true);
 }
+
+/// Adyen signs in the body, and names an event by several fields.
+#[tokio::test(start_paused = true)]
+async fn a_payment_is_known_by_its_reference_and_what_became_of_it() {
+    const KEY: &str = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056";
+    let api = TestApi::new().await;
+    api.acme().await;
+    let source = json!({"name": "Adyen", "provider": "adyen-payments", "secrets": [KEY]});
+    let path = path(&api.source(source).await);
+    let scheme = &signature::scheme::preset("adyen-payments").unwrap().scheme;
+    let key = signature::scheme::SchemeSigningKey::shared(scheme, KEY).unwrap();
+    let signed = |event: &str, reason: &str| {
+        let item = json!({
+            "pspReference": "psp1", "eventCode": event, "success": "true", "reason": reason,
+            "amount": {"value": 1130, "currency": "EUR"},
+        });
+        let body = json!({"notificationItems": [{"NotificationRequestItem": item}]}).to_string();
+        let unsigned = signature::scheme::Unsigned {
+            method: "POST",
+            url: None,
+            headers: &[],
+            body: body.as_bytes(),
+            id: "",
+            at: api.service.received_at(),
+        };
+        String::from_utf8(scheme.sign(&key, &unsigned).unwrap().body).unwrap()
+    };
+    let headers = [("content-type", "application/json")];
+
+    let first = api
+        .deliver(&path, &headers, signed("AUTHORISATION", ""))
+        .await;
+    let again = api
+        .deliver(&path, &headers, signed("AUTHORISATION", "late"))
+        .await;
+    let next = api.deliver(&path, &headers, signed("CAPTURE", "")).await;
+    let forged = signed("REFUND", "").replace("1130", "1131");
+    let forged = api.deliver(&path, &headers, forged).await;
+
+    assert_eq!(first.bytes, "[accepted]");
+    for (reply, status) in [(&first, 200), (&again, 200), (&next, 200), (&forged, 401)] {
+        assert_eq!(reply.status, status);
+    }
+    assert_eq!(again.headers["posthaste-duplicate"], "true");
+    assert!(!next.headers.contains_key("posthaste-duplicate"));
+    assert_eq!(api.requests("verdict=accepted").await.len(), 2);
+}

@@ -214,6 +214,47 @@ pub(super) fn sns(view: &View<'_>, variant: usize) -> Result<String, Refused> {
     Ok(signed)
 }
 
+/// What Adyen signs of a notification, in this order.
+const ADYEN_FIELDS: [&str; 8] = [
+    "pspReference",
+    "originalReference",
+    "merchantAccountCode",
+    "merchantReference",
+    "amount.value",
+    "amount.currency",
+    "eventCode",
+    "success",
+];
+
+/// Says whether a path in the body is one of what Adyen signs.
+pub(super) fn adyen_signs(path: &str) -> bool {
+    let field = path.strip_prefix("notificationItems.0.NotificationRequestItem.");
+    field.is_some_and(|field| ADYEN_FIELDS.contains(&field))
+}
+
+/// Adyen: a few fields of the one notification that the body holds, with colons between.
+///
+/// Every notification has a signature of its own, and only the first one's is looked at: a body
+/// with more of them is refused, so that none gets in beside one that is signed.
+pub(super) fn adyen(view: &View<'_>) -> Result<String, Refused> {
+    let missing = || Refused::PartMissing {
+        place: Location::Json("notificationItems.0.NotificationRequestItem".into()).to_string(),
+    };
+    let items = view.json().and_then(|body| body.get("notificationItems"));
+    let items = items.and_then(|items| items.as_array());
+    match items.ok_or_else(missing)?.as_slice() {
+        [item] => {
+            let item = item.get("NotificationRequestItem").ok_or_else(missing)?;
+            let fields = ADYEN_FIELDS.map(|path| Location::in_json(path, item).unwrap_or_default());
+            Ok(fields.join(":"))
+        }
+        [] => Err(missing()),
+        _ => Err(Refused::BodyNotCovered {
+            why: "it has more than one notification, and one signature counts for one",
+        }),
+    }
+}
+
 /// The body as a string of JSON, escaped as JavaScript does.
 pub(super) fn json_string(body: &[u8]) -> Result<String, Refused> {
     let text = str::from_utf8(body).map_err(|_| Refused::BodyNotCovered {

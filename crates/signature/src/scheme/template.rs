@@ -52,6 +52,7 @@ pub(super) enum Part {
     TwilioUrl,
     TwilioForm,
     Sns,
+    Adyen,
 }
 
 impl Part {
@@ -72,6 +73,7 @@ impl Part {
             "twilio.url" => Self::TwilioUrl,
             "twilio.form" => Self::TwilioForm,
             "sns" => Self::Sns,
+            "adyen" => Self::Adyen,
             _ => return Self::parse_place(name),
         })
     }
@@ -240,6 +242,7 @@ impl Part {
             Self::HubspotUrl => Cow::Owned(canonical::hubspot_url(url()?)),
             Self::TwilioUrl => canonical::twilio_url(url()?, filling.variant),
             Self::Sns => Cow::Owned(canonical::sns(view, filling.variant)?),
+            Self::Adyen => Cow::Owned(canonical::adyen(view)?),
         };
         Ok(Piece::from(text))
     }

@@ -51,6 +51,11 @@ fn sample(name: &str) -> Sent {
             body: br#"{"value":[{"id":"x"}]}"#.to_vec(),
             ..json
         },
+        "adyen-payments" => Sent {
+            body: br#"{"notificationItems":[{"NotificationRequestItem":{"pspReference":"1"}}]}"#
+                .to_vec(),
+            ..json
+        },
         "mailgun" => Sent {
             body: br#"{"signature":{"token":"t1"},"event-data":{"id":"x"}}"#.to_vec(),
             ..json

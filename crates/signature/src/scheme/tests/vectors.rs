@@ -164,3 +164,44 @@ fn what_is_no_form_and_has_no_hash_is_not_covered() {
         "{refused}"
     );
 }
+
+/// The notification of the tests of Adyen's own libraries, with the signature that they expect.
+#[test]
+fn adyen_signs_a_few_fields_of_one_notification() {
+    const KEY: &str = "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056";
+    let item = |reference: &str, signature: &str| {
+        serde_json::json!({"NotificationRequestItem": {
+            "pspReference": "7914073381342284", "merchantAccountCode": "TestMerchant",
+            "merchantReference": reference, "amount": {"value": 1130, "currency": "EUR"},
+            "eventCode": "AUTHORISATION", "success": "true", "reason": "anything",
+            "additionalData": {"hmacSignature": signature},
+        }})
+    };
+    let scheme = scheme("adyen-payments");
+    let sent = |items: &[&Value]| {
+        Sent::post(serde_json::json!({"live": "false", "notificationItems": items}).to_string())
+    };
+    let signature = "coqCmt/IZ4E3CzPvMY8zTjQVL5hYJUiBRg8UU+iCWo0=";
+    let good = item("TestPayment-1407325143704", signature);
+    let other = item("TestPayment-1407325143705", signature);
+
+    let verified = sent(&[&good]).verified(scheme, &[KEY], 0);
+
+    assert_eq!(verified.event.as_deref(), Some("AUTHORISATION"));
+    assert_eq!(
+        sent(&[&other]).refused(scheme, &[KEY], 0),
+        Refused::SignatureMismatch
+    );
+    for items in [&[&good, &other][..], &[&good, &good]] {
+        let refused = sent(items).refused(scheme, &[KEY], 0);
+        assert!(
+            matches!(refused, Refused::BodyNotCovered { .. }),
+            "{refused}"
+        );
+    }
+    let refused = sent(&[]).refused(scheme, &[KEY], 0);
+    assert!(
+        matches!(refused, Refused::SignatureMissing { .. }),
+        "{refused}"
+    );
+}
