@@ -1,5 +1,11 @@
 //! `posthaste verify --scheme` as it is typed.
 
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use inbound::samples::{Fresh, Making, samples_of};
+use signature::scheme::{Algorithm, KeyEncoding, Scheme, SchemeSigningKey, presets};
+
 use crate::Exit;
 use crate::tests::{Ended, typed_words};
 
@@ -187,4 +193,79 @@ async fn a_certificate_that_is_wanted_is_named() {
         "{}",
         ended.err
     );
+}
+
+/// What signs a provider's requests, and what they are verified with.
+fn keys(scheme: &Scheme) -> (String, String) {
+    let shared = |secret: &str| (secret.to_owned(), secret.to_owned());
+    let der = match scheme.algorithm() {
+        Algorithm::Ed25519 => vec![7; 32],
+        Algorithm::EcdsaP256 => {
+            let random = aws_lc_rs::rand::SystemRandom::new();
+            let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random);
+            made.unwrap().as_ref().to_vec()
+        }
+        _ => {
+            return match scheme.key_form().encoding {
+                KeyEncoding::Base64 => shared("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"),
+                KeyEncoding::Hex => shared("00112233445566778899aabbccddeeff"),
+                _ => shared("user:a secret of twenty-four b"),
+            };
+        }
+    };
+    let public = SchemeSigningKey::private(scheme, &der, "").unwrap();
+    let private = match scheme.algorithm() {
+        Algorithm::Ed25519 => "07".repeat(32),
+        _ => STANDARD.encode(&der),
+    };
+    (private, public.public(scheme).unwrap())
+}
+
+#[tokio::test]
+async fn the_request_of_every_provider_verifies_by_its_name_and_with_a_byte_less_it_does_not() {
+    const URL: &str = "https://hooks.example/in/abc";
+    let mut verified = 0;
+    for preset in presets()
+        .iter()
+        .filter(|it| it.scheme.certificate().is_none())
+    {
+        let name = preset.name.as_str();
+        let (private, public) = keys(&preset.scheme);
+        let making = Making {
+            preset,
+            secret: &private,
+            url: URL,
+            fresh: Fresh {
+                seed: [7; 16],
+                at: crate::world::now(),
+            },
+            body: None,
+            spoil: None,
+        };
+        let ready = samples_of(name).next().unwrap().make(&making).unwrap();
+        let mut words = vec![
+            "verify", "--scheme", name, "--secret", &public, "--url", URL,
+        ];
+        let headers = ready.headers.iter();
+        let headers: Vec<_> = headers
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect();
+        words.extend(
+            headers
+                .iter()
+                .flat_map(|header| ["--header", header.as_str()]),
+        );
+
+        let good = typed_words(&words, &ready.body).await;
+        assert_eq!(good.exit, Exit::Ok, "{name}: {}", good.err);
+        let told = format!("verified: {name}");
+        assert!(good.out.starts_with(&told), "{name}: {}", good.out);
+        verified += 1;
+        if preset.scheme.signed().covers_body() {
+            let less = &ready.body[..ready.body.len() - 1];
+            let bad = typed_words(&words, less).await;
+            assert_eq!(bad.exit, Exit::Failure, "{name}: {}", bad.out);
+        }
+    }
+    assert!(verified > 75, "{verified}");
 }
