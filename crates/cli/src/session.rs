@@ -11,7 +11,7 @@ use crate::client::{Call, Client, ServerArgs, encoded, parse};
 use crate::exit::Failure;
 use crate::output::{Kind, Look, Many, OutputArgs, one};
 use crate::profile::Target;
-use crate::{Exit, Outcome, Streams, world};
+use crate::{Exit, Hidden, Outcome, Streams, world};
 
 /// The most that one page of a list has.
 const PAGE_MAX: usize = 250;
@@ -289,6 +289,13 @@ impl<'s, 'io> Session<'s, 'io> {
             writeln!(self.streams.out, "{body:#}")?;
         }
         Ok(())
+    }
+
+    /// Reads a secret from a file, because what stands on a command line is there for all to see.
+    pub(crate) fn secret(&mut self, file: &str) -> Result<Hidden, Failure> {
+        let bytes = world::read(file, self.streams)?;
+        let text = String::from_utf8(bytes).map_err(|_| Failure::usage("the secret is no text"))?;
+        Ok(Hidden::new(text.trim()))
     }
 
     /// Reads a JSON object from a file, or starts with an empty one.

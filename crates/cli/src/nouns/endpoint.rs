@@ -14,8 +14,7 @@ use crate::exit::Failure;
 use crate::nouns::replay::moment;
 use crate::output::{Cell, Kind, cell, names, text, time};
 use crate::session::{AppArg, Common, Session, list_query, pairs, set};
-use crate::text::Hidden;
-use crate::{Exit, Outcome, Streams, world};
+use crate::{Exit, Outcome, Streams};
 
 const KIND: Kind = Kind {
     plural: "endpoints",
@@ -145,7 +144,7 @@ async fn add(args: AddArgs, session: &mut Session<'_, '_>) -> Outcome {
     set(&mut body, "metadata", pairs(&args.metadata));
     set(&mut body, "headers", pairs(&args.headers));
     if let Some(file) = &args.secret_file {
-        let secret = secret(file, session)?;
+        let secret = session.secret(file)?;
         set(&mut body, "secret", Some(secret.reveal()));
     }
     if args.make.change.dry_run && body.contains_key("secret") {
@@ -153,13 +152,6 @@ async fn add(args: AddArgs, session: &mut Session<'_, '_>) -> Outcome {
     }
     let call = (Method::POST, path.as_str(), Some(Value::Object(body)));
     session.change_and_show(&KIND, call, &args.make).await
-}
-
-/// Reads a secret from a file, because what stands on a command line is there for all to see.
-fn secret(file: &str, session: &mut Session<'_, '_>) -> Result<Hidden, Failure> {
-    let bytes = world::read(file, session.streams)?;
-    let text = String::from_utf8(bytes).map_err(|_| Failure::usage("the secret is no text"))?;
-    Ok(Hidden::new(text.trim()))
 }
 
 async fn edit(args: EditArgs, session: &mut Session<'_, '_>) -> Outcome {
@@ -218,7 +210,7 @@ async fn rotate(args: RotateArgs, session: &mut Session<'_, '_>) -> Outcome {
     let one = path(session, &args.app, &args.endpoint)?;
     let mut body = Map::new();
     if let Some(file) = &args.secret_file {
-        let secret = secret(file, session)?;
+        let secret = session.secret(file)?;
         set(&mut body, "key", Some(secret.reveal()));
     }
     let grace = args.grace.map(|grace| grace.as_secs());

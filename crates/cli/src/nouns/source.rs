@@ -14,8 +14,7 @@ use crate::client::{encoded, parse};
 use crate::exit::Failure;
 use crate::output::{Cell, Kind, cell, text, time};
 use crate::session::{AppArg, Common, Session, pairs, set};
-use crate::text::Hidden;
-use crate::{Exit, Outcome, Streams, world};
+use crate::{Exit, Outcome, Streams};
 
 const KIND: Kind = Kind {
     plural: "sources",
@@ -105,7 +104,7 @@ async fn add(args: AddArgs, session: &mut Session<'_, '_>) -> Outcome {
     }
     let mut secrets = Vec::new();
     for file in &args.secret_files {
-        secrets.push(Value::from(secret(file, session)?.reveal()));
+        secrets.push(Value::from(session.secret(file)?.reveal()));
     }
     if !secrets.is_empty() {
         set(&mut body, "secrets", Some(secrets));
@@ -115,13 +114,6 @@ async fn add(args: AddArgs, session: &mut Session<'_, '_>) -> Outcome {
     }
     let call = (Method::POST, path.as_str(), Some(Value::Object(body)));
     session.change_and_show(&KIND, call, &args.make).await
-}
-
-/// Reads a secret from a file, because what stands on a command line is there for all to see.
-fn secret(file: &str, session: &mut Session<'_, '_>) -> Result<Hidden, Failure> {
-    let bytes = world::read(file, session.streams)?;
-    let text = String::from_utf8(bytes).map_err(|_| Failure::usage("the secret is no text"))?;
-    Ok(Hidden::new(text.trim()))
 }
 
 async fn edit(args: EditArgs, session: &mut Session<'_, '_>) -> Outcome {
@@ -155,7 +147,7 @@ async fn post(args: &OneArgs, verb: &str, session: &mut Session<'_, '_>) -> Outc
 async fn rotate_secret(args: RotateSecretArgs, session: &mut Session<'_, '_>) -> Outcome {
     let path = path(session, &args.app, &args.source)?;
     let mut body = Map::new();
-    let secret = secret(&args.secret_file, session)?;
+    let secret = session.secret(&args.secret_file)?;
     let shown = if args.change.dry_run {
         "***"
     } else {
