@@ -21,8 +21,25 @@ use store::{
     AfterAttempt, ApplicationRef, AttemptFilter, AttemptRecord, Claim, DisableFailing, Endpoint,
     EndpointChange, EndpointRef, Expand, FAN_OUT_INLINE, GiveUp, Idempotency, IdempotencyKind,
     MessageFilter, MessageRef, NewEndpoint, NewMessage, OnEventId, Payload, Prune, Publish, Resend,
-    Rotation, Sealed, Store,
+    Rotation, Sealed, Source, Store,
 };
+
+/// Asks both stores the same and returns the answer, which must be one.
+macro_rules! both {
+    ($pair:expr, $store:ident => $question:expr) => {{
+        let $store = &$pair.stores[0];
+        let expected = $question.await;
+        let $store = &$pair.stores[1];
+        let found = $question.await;
+        assert_eq!(expected, found, "model and SQLite differ");
+        found
+    }};
+}
+
+#[path = "model/inbound.rs"]
+mod inbound;
+
+use inbound::Inbound;
 
 const ENDPOINTS: usize = 3;
 
@@ -93,6 +110,7 @@ enum Operation {
     Prune {
         rows: u16,
     },
+    Inbound(Inbound),
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -137,6 +155,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => (0u8..5).prop_map(|count| Operation::ForgetAnnouncements { count }),
         3 => (0u16..400).prop_map(|minutes| Operation::Wait { minutes }),
         2 => (1u16..20).prop_map(|rows| Operation::Prune { rows }),
+        8 => inbound::operation().prop_map(Operation::Inbound),
     ]
 }
 
@@ -154,19 +173,8 @@ struct Pair {
     organization: domain::OrganizationKey,
     endpoints: Vec<Endpoint>,
     messages: Vec<MessageId>,
+    source: Source,
     epoch: domain::Epoch,
-}
-
-/// Asks both stores the same and returns the answer, which must be one.
-macro_rules! both {
-    ($pair:expr, $store:ident => $question:expr) => {{
-        let $store = &$pair.stores[0];
-        let expected = $question.await;
-        let $store = &$pair.stores[1];
-        let found = $question.await;
-        assert_eq!(expected, found, "model and SQLite differ");
-        found
-    }};
 }
 
 impl Pair {
@@ -176,10 +184,18 @@ impl Pair {
         for store in &stores {
             store.announce(true);
         }
-        let world = World::new(&*stores[0]).await;
+        let mut world = World::new(&*stores[0]).await;
         let (application, organization) = (world.application.clone(), world.organization);
         let epoch = world.epoch;
+        let source = world.new_source("first");
         World::new(&*stores[1]).await;
+        let mut sources = Vec::new();
+        for store in &stores {
+            let made = store.create_source(source.clone()).await.unwrap();
+            sources.push(made.into_inner());
+        }
+        let source = sources.pop().unwrap();
+        assert_eq!(sources, [source.clone()]);
         let mut ids = IdSequence::default();
         // The world has drawn a few ids at the same time already.
         let now = NOW.plus(Duration::from_secs(1));
@@ -192,6 +208,7 @@ impl Pair {
             organization,
             endpoints: Vec::new(),
             messages: Vec::new(),
+            source,
             epoch,
         };
         for _ in 0..ENDPOINTS {
@@ -370,6 +387,7 @@ impl Pair {
                 self.now = self.now.plus(Duration::from_secs(u64::from(minutes) * 60));
             }
             Operation::Prune { rows } => self.prune(rows).await,
+            Operation::Inbound(inbound) => self.run_inbound(inbound).await,
             Operation::Change { .. } | Operation::Rotate { .. } | Operation::Replace { .. } => {
                 self.run_endpoint(operation).await;
             }
@@ -583,6 +601,7 @@ impl Pair {
     }
 
     async fn compare(&self) {
+        self.compare_inbound().await;
         let application = self.application.key;
         let named = ApplicationRef::Id(self.application.id);
         both!(self, store => store.routes(self.organization, &named)).unwrap();
