@@ -195,7 +195,7 @@ impl Pair {
             sources.push(made.into_inner());
         }
         let source = sources.pop().unwrap();
-        assert_eq!(sources, [source.clone()]);
+        assert_eq!(sources.pop().as_ref(), Some(&source));
         let mut ids = IdSequence::default();
         // The world has drawn a few ids at the same time already.
         let now = NOW.plus(Duration::from_secs(1));
