@@ -240,10 +240,10 @@ pub(crate) struct ProgressOut {
     /// Deliveries made, payloads erased, or requests that became messages
     done: u64,
     /// Requests that had come before
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     duplicates: u64,
     /// Requests that were refused again, or are not there any more as they came
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     refused: u64,
     /// Endpoints to go through
     endpoints: u64,

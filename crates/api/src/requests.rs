@@ -397,6 +397,11 @@ impl RequestDataOut {
     }
 }
 
+fn erased() -> ApiError {
+    let detail = "The body of this request was erased.";
+    ApiError::Plain(Code::NotFound, detail.into())
+}
+
 async fn as_data(
     State(service): State<Service>,
     access: Access,
@@ -407,7 +412,7 @@ async fn as_data(
         .request(access.caller, &application, request)
         .await?;
     let data = found.as_data().and_then(RequestDataOut::read);
-    Ok(Answer(data.ok_or(service::Error::PayloadGone)?))
+    Ok(Answer(data.ok_or_else(erased)?))
 }
 
 /// Hands the body back as bytes that no browser takes for a page.
@@ -420,10 +425,7 @@ async fn raw(
     let found = service
         .request(access.caller, &application, request)
         .await?;
-    let Some(body) = found.row.body else {
-        let detail = "The body of this request was erased.";
-        return Err(ApiError::Plain(Code::NotFound, detail.into()));
-    };
+    let body = found.row.body.ok_or_else(erased)?;
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream"),
         (header::CONTENT_DISPOSITION, "attachment"),

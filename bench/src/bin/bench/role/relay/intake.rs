@@ -20,6 +20,9 @@ use tokio::net::TcpListener;
 
 use super::lane::{Inbox, Item, Message, Target};
 
+/// Where the one source of the relay takes in whatever comes.
+const SOURCE: &str = "/in/relay";
+
 /// The fields of `MessageIn` that matter, borrowed from the request.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -104,6 +107,14 @@ impl Intake {
             let answer = format!("{{\"data\":[{}]}}", data.join(","));
             return Ok((StatusCode::ACCEPTED, answer.into()));
         }
+        if path == SOURCE {
+            let id = self.queue(body).await?;
+            return Ok((StatusCode::OK, format!("{{\"id\":\"{id}\"}}").into()));
+        }
+        if path.ends_with("/source") {
+            let answer = format!("{{\"id\":\"src_relay\",\"url\":\"http://relay{SOURCE}\"}}");
+            return Ok((StatusCode::CREATED, answer.into()));
+        }
         if path.ends_with("/endpoint") {
             self.add_target(&serde_json::from_slice(&body)?)?;
             return Ok((StatusCode::CREATED, "{\"id\":\"ep_relay\"}".into()));
@@ -118,13 +129,18 @@ impl Intake {
 
     async fn publish(&self, message: &MessageIn<'_>, body: &Bytes) -> anyhow::Result<String> {
         anyhow::ensure!(!message.event_type.is_empty(), "an event type is needed");
+        self.queue(body.slice_ref(message.payload.get().as_bytes()))
+            .await
+    }
+
+    async fn queue(&self, payload: Bytes) -> anyhow::Result<String> {
         let number = self.messages.get();
         self.messages.set(number + 1);
         let id = format!("msg_{number:026x}");
         self.inbox.room_for(self.targets.get()).await;
         self.inbox.put(Item::Message(Message {
             id: HeaderValue::from_str(&id)?,
-            payload: body.slice_ref(message.payload.get().as_bytes()),
+            payload,
         }));
         Ok(id)
     }
