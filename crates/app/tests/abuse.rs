@@ -61,7 +61,8 @@ fn flood(to: SocketAddr, head: String, piece: Vec<u8>) -> JoinHandle<(u64, Strin
 #[tokio::test]
 async fn bodies_without_end_cost_no_more_memory_than_their_limit() {
     const SIDE_BY_SIDE: u64 = 8;
-    let server = launch().start().await;
+    // What all bodies together may have is another test's business.
+    let server = launch().set("LIMITS__BODIES", "256MiB").start().await;
     server.api.create_application("shop").await;
     let to = address(&server);
     let head = |key: &str, framing: &str| {

@@ -29,7 +29,9 @@ struct Needle {
 
 impl Needle {
     fn new(name: &str, text: &str) -> Self {
-        let bare = text.split_once('_').map_or(text, |(_, bare)| bare);
+        // What stands before a low line may be random as well, and what is left be short.
+        let bare = text.split_once('_').map(|(_, bare)| bare);
+        let bare = bare.filter(|bare| bare.len() >= 24).unwrap_or(text);
         let mut forms = BTreeSet::from([percent_encoded(bare)]);
         let decoded = STANDARD
             .decode(bare)
