@@ -138,8 +138,10 @@ impl Service {
     /// Whoever forges as fast as answers come is slowed down to what costs nobody anything, and a
     /// provider whose secret is wrong loses a moment.
     pub async fn delay_refusal(&self, source: &LiveSource) {
-        if source.activity.is_flooded.load(Ordering::Relaxed) {
-            tokio::time::sleep(self.limits().refusal_delay).await;
+        let delay = self.limits().refusal_delay;
+        // A timer takes until its next tick even for nothing.
+        if !delay.is_zero() && source.activity.is_flooded.load(Ordering::Relaxed) {
+            tokio::time::sleep(delay).await;
         }
     }
 
