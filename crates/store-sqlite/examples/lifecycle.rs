@@ -13,15 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::{
-    ApplicationId, AttemptStatus, EndpointId, EventType, IdSequence, MessageId, OrganizationId,
-    Phases, ShardId, Subscription, TargetUrl, Timestamp, Trigger,
-};
+use domain::{AttemptStatus, Phases, ShardId, Trigger};
 use posthaste_store_sqlite::{Options, SqliteStore};
-use store::{
-    AfterAttempt, AttemptRecord, Endpoint, KeyStore as _, NewApplication, NewEndpoint, NewMessage,
-    OnEventId, Payload, Publish, Sealed, Store,
-};
+use store::{AfterAttempt, AttemptRecord, Publish, Store as _};
+
+mod world;
+use world::World;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -34,7 +31,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut world = World::new(&store, endpoints).await?;
     let mut spent = Spent::default();
     for _ in 0..messages / batch {
-        world.round(&store, batch, &mut spent).await?;
+        round(&mut world, &store, batch, &mut spent).await?;
     }
     spent.print(messages / batch * batch, endpoints);
     println!("{:?}", store.stats().await?);
@@ -63,154 +60,57 @@ impl Spent {
     }
 }
 
-struct World {
-    ids: IdSequence,
-    now: Timestamp,
-    application: store::Application,
-    version: u64,
-    endpoints: Vec<Endpoint>,
-    payload: Bytes,
-    epoch: domain::Epoch,
+async fn round(
+    world: &mut World,
+    store: &SqliteStore,
+    size: usize,
+    spent: &mut Spent,
+) -> Result<(), store::Error> {
+    world.now = world.now.plus(Duration::from_millis(5));
+    let all = 0..world.endpoints.len();
+    let batch: Vec<Publish> = (0..size).map(|_| world.publish(all.clone())).collect();
+    let records = records(world, &batch);
+    let (start, cpu) = (tokio::time::Instant::now(), cpu());
+    let appended = store.append(batch).await?;
+    let between = tokio::time::Instant::now();
+    assert_eq!(appended.outcomes.len(), size);
+    store.record(records).await?;
+    spent.append += between - start;
+    spent.record += between.elapsed();
+    spent.cpu += self::cpu().saturating_sub(cpu);
+    Ok(())
 }
 
-impl World {
-    async fn new(store: &SqliteStore, count: usize) -> Result<Self, store::Error> {
-        let now = Timestamp::from_unix_seconds(1_760_000_000);
-        let mut ids = IdSequence::default();
-        let organization = store
-            .ensure_organization(OrganizationId::from_bits(ids.next(now, 0)), now)
-            .await?;
-        let application = store
-            .create_application(NewApplication {
-                organization,
-                id: ApplicationId::from_bits(ids.next(now, 0)),
-                uid: None,
-                name: "bench".into(),
-                throttle_rate: None,
-                metadata: std::collections::BTreeMap::new(),
-                applications_max: u64::MAX,
-                now,
-                idempotency: None,
-            })
-            .await?
-            .into_inner();
-        let mut endpoints = Vec::new();
-        for _ in 0..count {
-            let new = endpoint(&application, EndpointId::from_bits(ids.next(now, 7)), now);
-            endpoints.push(store.create_endpoint(new).await?.into_inner());
-        }
-        let epoch = store.take_shards(now).await?[0].1;
-        Ok(Self {
-            ids,
-            now,
-            application,
-            version: 1 + count as u64,
-            endpoints,
-            payload: Bytes::from(vec![b'x'; 1_024]),
-            epoch,
-        })
-    }
-
-    async fn round(
-        &mut self,
-        store: &SqliteStore,
-        size: usize,
-        spent: &mut Spent,
-    ) -> Result<(), store::Error> {
-        self.now = self.now.plus(Duration::from_millis(5));
-        let batch: Vec<Publish> = (0..size).map(|_| self.publish()).collect();
-        let records = self.records(&batch);
-        let (start, cpu) = (tokio::time::Instant::now(), cpu());
-        let appended = store.append(batch).await?;
-        let between = tokio::time::Instant::now();
-        assert_eq!(appended.outcomes.len(), size);
-        store.record(records).await?;
-        spent.append += between - start;
-        spent.record += between.elapsed();
-        spent.cpu += self::cpu().saturating_sub(cpu);
-        Ok(())
-    }
-
-    fn publish(&mut self) -> Publish {
-        let random = u128::from(self.ids.next(self.now, 0).count_ones()) << 40 | 0xabcd_ef01;
-        Publish {
-            application: self.application.key,
-            routing_version: self.version,
-            messages: vec![NewMessage {
-                id: MessageId::from_bits(self.ids.next(self.now, random)),
-                event_type: EventType::parse("content.published").expect("valid"),
-                event_id: None,
-                channels: Vec::new(),
-                tags: Vec::new(),
-                at: self.now,
-                deliver_at: None,
-                ordering_key: None,
-                expires: self.now.plus(Duration::from_hours(90 * 24)),
-                payload: Payload {
-                    bytes: self.payload.clone(),
-                    content_type: None,
+fn records(world: &World, batch: &[Publish]) -> Vec<AttemptRecord> {
+    let mut records = Vec::new();
+    for message in batch.iter().flat_map(|publish| &publish.messages) {
+        for endpoint in &world.endpoints {
+            records.push(AttemptRecord {
+                message: message.id.key(),
+                endpoint: endpoint.key,
+                shard: ShardId::of(endpoint.id),
+                epoch: world.epoch,
+                number: 1,
+                trigger: Trigger::Scheduled,
+                at: world.now.plus(Duration::from_micros(700)),
+                duration: Duration::from_micros(830),
+                phases: Phases {
+                    first_byte: Some(Duration::from_micros(700)),
+                    body: Some(Duration::from_micros(60)),
+                    ..Phases::default()
                 },
-                destinations: self.endpoints.iter().map(|e| e.key).collect(),
-                due: self.now,
-            }],
-            on_event_id: OnEventId::Refuse,
-            idempotency: None,
-            reception: None,
-            now: self.now,
+                url: endpoint.url_key,
+                status: AttemptStatus::Success,
+                http_status: Some(200),
+                error: None,
+                error_detail: None,
+                response: Bytes::from_static(b"ok"),
+                then: AfterAttempt::Success,
+                release: None,
+            });
         }
     }
-
-    fn records(&self, batch: &[Publish]) -> Vec<AttemptRecord> {
-        let mut records = Vec::new();
-        for message in batch.iter().flat_map(|publish| &publish.messages) {
-            for endpoint in &self.endpoints {
-                records.push(AttemptRecord {
-                    message: message.id.key(),
-                    endpoint: endpoint.key,
-                    shard: ShardId::of(endpoint.id),
-                    epoch: self.epoch,
-                    number: 1,
-                    trigger: Trigger::Scheduled,
-                    at: self.now.plus(Duration::from_micros(700)),
-                    duration: Duration::from_micros(830),
-                    phases: Phases {
-                        first_byte: Some(Duration::from_micros(700)),
-                        body: Some(Duration::from_micros(60)),
-                        ..Phases::default()
-                    },
-                    url: endpoint.url_key,
-                    status: AttemptStatus::Success,
-                    http_status: Some(200),
-                    error: None,
-                    error_detail: None,
-                    response: Bytes::from_static(b"ok"),
-                    then: AfterAttempt::Success,
-                    release: None,
-                });
-            }
-        }
-        records
-    }
-}
-
-fn endpoint(application: &store::Application, id: EndpointId, now: Timestamp) -> NewEndpoint {
-    NewEndpoint {
-        application: application.key,
-        id,
-        uid: None,
-        url: TargetUrl::parse("https://example.com/hook").expect("valid"),
-        description: String::new(),
-        disabled: None,
-        subscription: Subscription::default(),
-        throttle_rate: None,
-        tuning: domain::Tuning::default(),
-        metadata: std::collections::BTreeMap::new(),
-        headers: None,
-        secret: Sealed(vec![1; 60]),
-        endpoints_max: 10_000,
-        now,
-        idempotency: None,
-    }
+    records
 }
 
 /// CPU time of the process, from the scheduler's own account in nanoseconds.

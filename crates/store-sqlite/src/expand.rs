@@ -115,7 +115,7 @@ fn load(connection: &Connection, message: MessageId) -> rusqlite::Result<Option<
 // A resend may have been faster. Its attempts count on, a success of it stands, and while it is
 // still due it returns to this delivery. An endpoint that was erased gets no row, which nothing
 // would ever erase again.
-const INSERT: &str = "
+pub(crate) const INSERT: &str = "
     INSERT INTO delivery (message, endpoint, state, generation, due, attempts, scheduled, reason)
     SELECT ?1, ?2, ?5, ?3, ?4, coalesce(max(number), 0), coalesce(sum(manual = 0), 0), ?6
       FROM attempt WHERE message = ?1 AND endpoint = ?2
@@ -124,12 +124,12 @@ const INSERT: &str = "
            WHERE back = 0 AND excluded.state = 1";
 
 /// A resend that was canceled before it was tried: what it returns to is no row at all.
-const ERASE_CANCELED: &str = "
+pub(crate) const ERASE_CANCELED: &str = "
     DELETE FROM delivery
      WHERE message = ?1 AND endpoint = ?2 AND state = 1 AND back = 0 AND generation < ?3";
 
 /// Whether a delivery is one that can go straight to its lane: pending and never tried.
-const FRESH: &str = "
+pub(crate) const FRESH: &str = "
     SELECT 1 FROM delivery d JOIN endpoint e ON e.key = d.endpoint
       JOIN application a ON a.key = e.application
      WHERE d.message = ?1 AND d.endpoint = ?2 AND d.state = 1 AND d.back IS NULL

@@ -614,7 +614,7 @@ impl Work<'_> {
     }
 }
 
-const DELETED: &str = "
+pub(crate) const DELETED: &str = "
     SELECT key FROM endpoint WHERE deleted IS NOT NULL
      UNION ALL
     SELECT key FROM application WHERE deleted IS NOT NULL LIMIT 1";
@@ -623,7 +623,7 @@ pub(crate) const UNSETTLED: &str = "
     SELECT message FROM delivery
      WHERE endpoint = ?1 AND generation < ?2 AND state = 1 LIMIT ?3";
 
-const UNSETTLED_LINES: &str = "
+pub(crate) const UNSETTLED_LINES: &str = "
     SELECT message FROM line WHERE endpoint = ?1 AND generation < ?2 LIMIT ?3";
 
 pub(crate) const NEXT_EXPIRY: &str = "
