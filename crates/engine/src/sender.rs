@@ -53,7 +53,8 @@ pub(crate) async fn work(shared: Arc<Shared>, start: Start) {
         drop(lanes);
         shared.ended.notify_one();
     }
-    if let Some(connection) = slot {
+    // Where the answer said that it was the last one, the file would stay open for nothing.
+    if let Some(connection) = slot.filter_map_usable() {
         shared
             .connections
             .park(lane, connection, shared.monotonic());

@@ -53,8 +53,12 @@ const RECORDS_MAX: usize = 25;
 impl NameServer {
     /// Starts one on 127.0.0.1:53.
     pub(crate) fn start() -> Self {
+        Self::on(UdpSocket::bind("127.0.0.1:53").expect("the namespace is the test's own"))
+    }
+
+    /// Answers what comes to this socket.
+    pub(crate) fn on(socket: UdpSocket) -> Self {
         let server = Self::default();
-        let socket = UdpSocket::bind("127.0.0.1:53").expect("the namespace is the test's own");
         let zone = server.clone();
         thread::spawn(move || {
             let mut query = [0; 512];
