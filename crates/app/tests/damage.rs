@@ -179,6 +179,57 @@ async fn a_log_that_was_cut_short_loses_its_end_and_nothing_before() {
     }
 }
 
+async fn set(server: &TestServer, endpoint: &str, what: &str) {
+    let path = format!("/api/v1/app/shop/endpoint/{endpoint}/{what}");
+    server.api.post(&path, "").await.expect(200);
+}
+
+/// One payload has a changed byte, one is gone. The others at the same endpoint go out.
+#[tokio::test]
+async fn a_damaged_payload_is_not_sent_and_holds_up_no_other() {
+    const CHANGES: [&str; 2] = [
+        "UPDATE message SET payload = CAST(replace(payload, '1', '7') AS BLOB) WHERE payload = ?1",
+        "UPDATE message SET payload = NULL WHERE payload = ?1",
+    ];
+    let receiver = Receiver::start().await;
+    let launch = Launch::new(env!("CARGO_BIN_EXE_posthaste")).retries("0s");
+    let mut server = launch.start().await;
+    server.api.create_application("shop").await;
+    let endpoint = json!({"url": receiver.url("/")});
+    let endpoint = server.api.create_endpoint("shop", &endpoint).await.id;
+    set(&server, &endpoint, "pause").await;
+    let payloads = (0..4).map(|n| format!(r#"{{"n":{n}}}"#));
+    let messages = server.api.publish_batch("shop", payloads).await;
+    server.terminate(PATIENCE).await;
+    let connection = rusqlite::Connection::open(server.data().join(FILE)).unwrap();
+    for (change, n) in CHANGES.into_iter().zip(1..) {
+        let payload = format!(r#"{{"n":{n}}}"#);
+        let changed = connection.execute(change, [payload.as_bytes()]).unwrap();
+        assert_eq!(changed, 1);
+    }
+    drop(connection);
+
+    server.start_again().await;
+    set(&server, &endpoint, "unpause").await;
+    let received = receiver.wait_for("/", 2, PATIENCE).await;
+    for (message, n) in messages.iter().zip(0..) {
+        let path = format!("/api/v1/app/shop/attempt/msg/{message}");
+        let attempt = eventually_some("its attempt", PATIENCE, async || {
+            let list = server.api.get(&path).await.expect(200);
+            list["data"].as_array().unwrap().first().cloned()
+        })
+        .await;
+        let class = attempt["error"]["class"].as_str();
+        let damaged = [1, 2].contains(&n);
+        assert_eq!(class, damaged.then_some("payload_damaged"), "{attempt}");
+    }
+
+    let bodies: Vec<_> = received.iter().map(|one| &one.body[..]).collect();
+    assert_eq!(bodies, [br#"{"n":0}"#, br#"{"n":3}"#]);
+    assert_eq!(receiver.tally().distinct, 2);
+    assert!(server.stderr().contains("is not what was published"));
+}
+
 #[tokio::test]
 async fn a_file_that_is_no_database_is_refused_by_name() {
     let receiver = Receiver::start().await;

@@ -175,6 +175,34 @@ async fn an_end_waits_for_an_attempt_that_is_answered_in_time() {
     assert_eq!(receiver.tally().received, 1, "it was made again");
 }
 
+/// What waits is nowhere in memory then, and the sweep that finds it comes by in an hour.
+#[tokio::test]
+async fn an_endpoint_that_was_paused_before_a_restart_goes_on_at_once() {
+    let launch = launch().set("ENGINE__SWEEP_INTERVAL", "1h");
+    let (mut server, receiver) = (launch.start().await, Receiver::start().await);
+    server.api.create_application("shop").await;
+    let endpoint = json!({"url": receiver.url("/")});
+    let endpoint = server.api.create_endpoint("shop", &endpoint).await.id;
+    let path = format!("/api/v1/app/shop/endpoint/{endpoint}");
+    server
+        .api
+        .post(&format!("{path}/pause"), "")
+        .await
+        .expect(200);
+    server.api.publish("shop", "{}").await;
+    server.terminate(PATIENCE).await;
+    server.start_again().await;
+    assert!(receiver.received().is_empty());
+
+    server
+        .api
+        .post(&format!("{path}/unpause"), "")
+        .await
+        .expect(200);
+
+    receiver.wait_for("/", 1, PATIENCE).await;
+}
+
 fn printed_key(server: &TestServer) -> Option<String> {
     let stdout = server.stdout();
     let line = stdout

@@ -28,6 +28,8 @@ pub enum AttemptStatus {
 /// The slug is stored and shown; it is never renamed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ErrorClass {
+    /// What is stored of the payload is not what was published; nothing was sent.
+    PayloadDamaged,
     /// The address is one that posthaste refuses to call.
     DestinationNotAllowed,
     /// The name does not exist.
@@ -58,7 +60,8 @@ pub enum ErrorClass {
 
 impl ErrorClass {
     /// Every class, in the order of a connection's life.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
+        Self::PayloadDamaged,
         Self::DestinationNotAllowed,
         Self::DnsNotFound,
         Self::DnsFailed,
@@ -89,6 +92,7 @@ impl ErrorClass {
             Self::Timeout => "timeout",
             Self::InvalidResponse => "invalid_response",
             Self::ResponseTooLarge => "response_too_large",
+            Self::PayloadDamaged => "payload_damaged",
             Self::Internal => "internal",
         }
     }

@@ -42,6 +42,8 @@ pub(crate) struct Job {
     pub(crate) trigger: Trigger,
     /// Others may wait behind it for the same ordering key.
     pub(crate) ordered: bool,
+    /// What the store has of it is not what was published.
+    pub(crate) damaged: bool,
 }
 
 impl Job {
@@ -54,6 +56,7 @@ impl Job {
             scheduled_attempts: 0,
             trigger: Trigger::Scheduled,
             ordered: false,
+            damaged: false,
         }
     }
 
@@ -397,6 +400,7 @@ impl Lane {
                 scheduled_attempts: due.scheduled_attempts,
                 trigger: due.trigger,
                 ordered: due.ordered,
+                damaged: due.damaged,
             });
         }
         true

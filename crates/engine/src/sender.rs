@@ -120,6 +120,9 @@ async fn send(
     at: Timestamp,
     phases: &mut Phases,
 ) -> Answer {
+    if job.damaged {
+        return Err(damaged(job));
+    }
     let deadline = Instant::now() + destination.timeout(&shared.config);
     let request = request(shared, destination, job, at).map_err(internal)?;
     if let Some(mut reused) = slot.take().filter_map_usable() {
@@ -145,6 +148,19 @@ async fn send(
         .await;
     *slot = Some(fresh);
     answer
+}
+
+/// Reports damage once per attempt: whoever runs this should look at the disk.
+fn damaged(job: &Job) -> EgressError {
+    tracing::error!(
+        message.id = %job.envelope.id,
+        "The stored payload is not what was published: it is not sent. Check the disk"
+    );
+    EgressError {
+        class: ErrorClass::PayloadDamaged,
+        detail: "the stored payload does not fit its checksum".to_owned(),
+        wrote: false,
+    }
 }
 
 trait Usable {

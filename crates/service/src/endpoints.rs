@@ -169,7 +169,12 @@ impl Service {
             now: self.now(),
             ..EndpointChange::default()
         };
-        self.write_endpoint(caller, &existing, change).await
+        let changed = self.write_endpoint(caller, &existing, change).await?;
+        if !paused {
+            // What waited is in the store, and nowhere in memory if that was before a restart.
+            self.engine().delivery_due(existing.key);
+        }
+        Ok(changed)
     }
 
     /// Reads one endpoint.

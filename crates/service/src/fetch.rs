@@ -94,7 +94,7 @@ const fn told(class: ErrorClass) -> &'static str {
         ErrorClass::ConnectionReset => "the connection ended early",
         ErrorClass::Timeout => "no answer came in time",
         ErrorClass::InvalidResponse | ErrorClass::ResponseTooLarge => "the answer is not HTTP",
-        ErrorClass::Internal => "something went wrong on our side",
+        ErrorClass::Internal | ErrorClass::PayloadDamaged => "something went wrong on our side",
     }
 }
 

@@ -17,7 +17,7 @@ use crate::fault::Fault;
 use crate::fresh::{self, Rows};
 use crate::idempotency::{self, Known};
 use crate::writer::{Memory, Tx, Weight};
-use crate::{delivery, expand, line, reception};
+use crate::{checksum, delivery, expand, line, reception};
 
 /// Says how much of a merged transaction a batch takes.
 pub(crate) fn weight(batch: &[Publish]) -> Weight {
@@ -62,8 +62,9 @@ pub(crate) fn append(tx: &mut Tx<'_>, batch: &[Publish]) -> Result<Appended, Fau
 
 const INSERT_MESSAGE: &str = "
     INSERT INTO message (key, rest, application, event_type, event_id, channels, tags, at,
-                         deliver_at, expires, content_type, payload, ordering_key, fresh, request)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+                         deliver_at, expires, content_type, payload, ordering_key, fresh, request,
+                         checksum)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
 
 /// Refuses ids that cannot be stored, before anything is.
 fn check_ids(tx: &Tx<'_>, batch: &[Publish]) -> Result<(), Fault> {
@@ -281,6 +282,7 @@ impl Appender<'_> {
             message.ordering_key.as_ref().map(OrderingKey::as_str),
             fresh.as_deref(),
             request.map(|key| key.0),
+            checksum::of(&message.payload.bytes),
         ])?;
         self.memory.newest = self.memory.newest.max(key.0);
         self.will_expire(key, message);

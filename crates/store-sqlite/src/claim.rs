@@ -11,13 +11,15 @@ use domain::{EndpointKey, Timestamp, Trigger};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use store::{Claim, Claimed, DestinationDue, DueDelivery, Error, Origin, Payload};
 
+use crate::checksum;
 use crate::codec;
 use crate::fault::Fault;
 
 pub(crate) const CLAIM: &str = "
     SELECT d.message, m.rest, d.due, coalesce(d.first_due, d.due), d.attempts, d.scheduled,
            d.back IS NOT NULL, m.content_type, m.payload, typeof(m.ordering_key) = 'text',
-           r.key, r.rest, r.method, r.path, r.peer, r.headers, iif(r.messages = 1, r.body, NULL)
+           r.key, r.rest, r.method, r.path, r.peer, r.headers, iif(r.messages = 1, r.body, NULL),
+           m.checksum, r.checksum
       FROM delivery d CROSS JOIN message m ON m.key = d.message
       LEFT JOIN request r ON r.key = m.request
      WHERE d.endpoint = ?1 AND d.generation = ?2 AND d.state = 1 AND d.due <= ?3
@@ -101,7 +103,11 @@ fn active(connection: &Connection, endpoint: EndpointKey) -> rusqlite::Result<Op
 
 fn due_delivery(row: &Row<'_>) -> rusqlite::Result<DueDelivery> {
     let manual: bool = row.get(6)?;
-    let payload = codec::blob(row, 8)?.ok_or_else(|| codec::invalid("payload of a delivery"))?;
+    // What is unfinished has its payload, unless something has changed the file.
+    let bytes = row.get_ref(8)?.as_blob().ok();
+    let bytes = bytes.filter(|bytes| is_sound(row, bytes, 17));
+    let of_request = codec::blob(row, 16)?;
+    let damaged = bytes.is_none() || of_request.is_some_and(|bytes| !is_sound(row, bytes, 18));
     Ok(DueDelivery {
         message: codec::message_id(row.get(0)?, row.get(1)?),
         due: codec::time(row, 2)?,
@@ -115,11 +121,18 @@ fn due_delivery(row: &Row<'_>) -> rusqlite::Result<DueDelivery> {
         },
         ordered: row.get(9)?,
         payload: Payload {
-            bytes: Bytes::copy_from_slice(payload),
+            bytes: bytes.map(Bytes::copy_from_slice).unwrap_or_default(),
             content_type: codec::text(row, 7)?.map(Into::into),
         },
+        damaged,
         origin: origin(row)?,
     })
+}
+
+/// Says whether bytes fit the checksum in a column; one that cannot be read fits nothing.
+fn is_sound(row: &Row<'_>, bytes: &[u8], column: usize) -> bool {
+    row.get(column)
+        .is_ok_and(|stored| checksum::fits(bytes, stored))
 }
 
 /// The request that brought the message; nothing where there was none, or it is erased.

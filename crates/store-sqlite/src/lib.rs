@@ -19,6 +19,7 @@ mod attempt;
 mod audit;
 mod backup;
 mod checkpoint;
+mod checksum;
 mod claim;
 mod codec;
 mod delivery;

@@ -69,6 +69,10 @@ const MIGRATIONS: &[Migration] = &[
         version: 14,
         sql: include_str!("../migrations/0014_request_jobs.sql"),
     },
+    Migration {
+        version: 15,
+        sql: include_str!("../migrations/0015_checksum.sql"),
+    },
 ];
 
 /// Applies what is missing, each migration in its own transaction.

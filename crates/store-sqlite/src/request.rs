@@ -8,6 +8,7 @@ use store::{
     PageRequest, PruneRequests, PrunedRequests, Sealed,
 };
 
+use crate::checksum;
 use crate::codec;
 use crate::fault::Fault;
 use crate::page::Walk;
@@ -38,9 +39,9 @@ pub(crate) fn insert(
             "INSERT INTO request (key, rest, application, source, verdict, reason, diagnosis,
                                   marks, message, message_rest, messages, first, first_rest,
                                   method, path, peer, provider_id, headers, credentials,
-                                  body_len, body)
+                                  body_len, body, checksum)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                     ?18, ?19, ?20, ?21)",
+                     ?18, ?19, ?20, ?21, ?22)",
         )?
         .execute(params![
             request.id.key().0,
@@ -64,6 +65,7 @@ pub(crate) fn insert(
             request.credentials.as_ref().map(|sealed| &sealed.0),
             request.body_len.cast_signed(),
             body,
+            body.map(checksum::of),
         ])
         .map(drop)
 }

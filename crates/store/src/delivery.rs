@@ -62,6 +62,8 @@ pub struct DueDelivery {
     pub ordered: bool,
     /// The bytes to send.
     pub payload: Payload,
+    /// What the store holds is not what was published, so it must not be sent.
+    pub damaged: bool,
     /// The request that brought the message, if a source received it and it is still kept.
     pub origin: Option<std::sync::Arc<crate::Origin>>,
 }

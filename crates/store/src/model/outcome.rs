@@ -114,6 +114,7 @@ impl State {
                 },
                 ordered: stored.row.ordering_key.is_some(),
                 payload,
+                damaged: false,
                 origin,
             });
         }
