@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use rusqlite::Connection;
 use serde_json::json;
 use signature::{Verifier, VerifyingKey};
-use testkit::{Endpoint, Launch, Receiver, eventually, external};
+use testkit::{Endpoint, Launch, Receiver, TestServer, eventually, external};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A server that has lived for so long is past what was to be broken.
@@ -68,6 +68,81 @@ async fn a_start_that_is_killed_while_it_builds_the_tables_is_taken_up_by_the_ne
         assert_whole(folder.path());
     }
     assert!(killed >= 5, "only {killed} starts were killed");
+}
+
+/// What a server of the first version left behind when it was killed: 40 messages for two
+/// endpoints, of which one has them all and the other refused each once.
+const VERSION_1: &str = include_str!("data/version-1.sql");
+const LEFT: usize = 40;
+
+fn put_version_1(data: &Path, receiver: &Receiver) {
+    let connection = Connection::open(data.join("posthaste.db")).unwrap();
+    connection
+        .pragma_update(None, "journal_mode", "WAL")
+        .unwrap();
+    let dump = VERSION_1
+        .replace("http://127.0.0.1:18080/status/500", &receiver.url("/later"))
+        .replace("http://127.0.0.1:18080/all", &receiver.url("/all"));
+    connection.execute_batch(&dump).unwrap();
+}
+
+fn version(data: &Path) -> i64 {
+    let connection = Connection::open(data.join("posthaste.db")).unwrap();
+    count(&connection, "SELECT max(version) FROM schema_version")
+}
+
+/// What was delivered, what was due, and the secret it is signed with.
+async fn assert_kept(server: &TestServer, receiver: &Receiver) {
+    receiver.wait_for("/later", LEFT, PATIENCE).await;
+    for (uid, failed) in [("all", 0), ("later", LEFT)] {
+        let path = format!("/api/v1/app/shop/endpoint/{uid}");
+        let secret = server.api.get(&format!("{path}/secret")).await.expect(200);
+        assert_eq!(secret["key"], format!("whsec_{}", STANDARD.encode([7; 32])));
+        let path = format!("/api/v1/app/shop/attempt/endpoint/{uid}?limit=250");
+        eventually("each attempt is kept", PATIENCE, async || {
+            let attempts = server.api.get(&path).await.expect(200);
+            let attempts = attempts["data"].as_array().unwrap();
+            let good = attempts.iter().filter(|one| one["status"] == 0).count();
+            (good, attempts.len()) == (LEFT, LEFT + failed)
+        })
+        .await;
+    }
+    let messages = server.api.get("/api/v1/app/shop/msg?limit=250").await;
+    let messages = messages.expect(200)["data"].as_array().unwrap().clone();
+    let mut payloads: Vec<_> = messages.iter().map(|one| &one["payload"]["n"]).collect();
+    payloads.sort_by_key(|n| n.as_u64());
+    assert_eq!(payloads, (0..LEFT).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn an_upgrade_from_the_first_version_that_is_killed_on_the_way_loses_nothing() {
+    if !can_break() {
+        return;
+    }
+    let with_key = |data: &Path| {
+        launch(data)
+            .set("SECRETS__MASTER_KEY", &key(7))
+            .set("RETENTION__HISTORY", "36500d")
+    };
+    let mut seen = Vec::new();
+    for nth in [1, 10, 20, 30, 45, 60, 75, 90, 105] {
+        let (folder, receiver) = (tempfile::tempdir().unwrap(), Receiver::start().await);
+        put_version_1(folder.path(), &receiver);
+        let call = format!("pwrite64:when={nth}");
+
+        let died = with_key(folder.path())
+            .is_killed_at(folder.path(), &call, PAST)
+            .await;
+        seen.push((died, version(folder.path())));
+
+        let server = with_key(folder.path()).start().await;
+        assert_kept(&server, &receiver).await;
+        drop(server);
+        assert_whole(folder.path());
+    }
+    let newest = seen.iter().map(|(_, version)| *version).max().unwrap();
+    let between = |(died, version): &&(bool, i64)| *died && (1..newest).contains(version);
+    assert!(seen.iter().filter(between).count() >= 4, "{seen:?}");
 }
 
 #[tokio::test]
