@@ -55,7 +55,8 @@ pub(crate) struct Server {
     pub(crate) tls_reload_interval: Span,
     /// Networks of proxies whose `X-Forwarded-For` is believed.
     pub(crate) trusted_proxies: List<String>,
-    /// Connections at once; 0 is 80 % of the process's file limit.
+    /// Connections at once; 0 is 80 % of the process's file limit, which the start raises to
+    /// 16,384 if the system permits.
     pub(crate) connections: usize,
     /// Connections at once from one address.
     pub(crate) connections_per_peer: usize,

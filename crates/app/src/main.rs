@@ -4,6 +4,7 @@ mod commands;
 mod config;
 mod crash_loop;
 mod data;
+mod file_limit;
 mod log;
 mod manual;
 mod reference;

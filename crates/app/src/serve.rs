@@ -27,6 +27,7 @@ use crate::data::DataDir;
 
 /// Runs the server until it is told to stop.
 pub(crate) fn run(config: &Config, admin_key: Option<String>) -> anyhow::Result<()> {
+    crate::file_limit::raise();
     let data = DataDir::open(&config.store.data)?;
     if data.unclean {
         tracing::warn!("The last run did not end in order; what was in flight is sent again");

@@ -26,16 +26,24 @@ use super::refusal::Refusal;
 use super::stream::Stream;
 use super::{Shutdown, Socket, SocketLimits};
 
-/// Shakes hands, where connections speak TLS; `None` when that failed or took too long.
+/// Waits for the first byte, or shakes hands where connections speak TLS; `None` when that failed,
+/// took too long or the server stopped.
+///
+/// Until then a connection has no buffers: thousands that say nothing cost a few megabytes.
 pub(super) async fn begin(
     socket: Socket,
     acceptor: Option<TlsAcceptor>,
     deadline: Duration,
+    shutdown: &Shutdown,
 ) -> Option<Stream> {
     let Some(acceptor) = acceptor else {
-        return Some(Stream::Plain(socket));
+        // Only looked at: the runtime calls a new socket readable until somebody has tried.
+        let mut byte = [0];
+        let first = timeout(deadline, socket.peek(&mut byte));
+        let first = shutdown.stop.run_until_cancelled(first).await;
+        return matches!(first, Some(Ok(Ok(1)))).then_some(Stream::Plain(socket));
     };
-    match timeout(deadline, acceptor.accept(socket)).await {
+    match timeout(deadline, Box::pin(acceptor.accept(socket))).await {
         Ok(Ok(stream)) => Some(Stream::Tls(Box::new(stream))),
         Ok(Err(error)) => {
             debug!(%error, "A TLS handshake failed");

@@ -72,6 +72,12 @@ impl Default for Deadlines {
     }
 }
 
+/// Connections that may wait to be accepted, if the kernel's own limit (`somaxconn`) permits it.
+///
+/// The standard library asks for 128. Beyond, the kernel ignores a peer's first packet, which
+/// comes again a second later.
+const BACKLOG: i32 = 4_096;
+
 /// What the accept loop allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServeLimits {
@@ -125,6 +131,7 @@ pub async fn serve(
     certificates: Option<Arc<Certificates>>,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
+    rustix::net::listen(&listener, BACKLOG)?;
     listener.set_nonblocking(true)?;
     let listener = Listener::from_std(listener)?;
     let admission = Admission::new(limits.connections, limits.connections_per_peer);
@@ -166,11 +173,13 @@ pub async fn serve(
         let acceptor = certificates
             .as_ref()
             .map(|certificates| certificates.acceptor());
-        let begun = connection::begin(socket, acceptor, limits.deadlines.first_byte);
         let (app, stopping) = (app.clone(), stopping.clone());
         connections.spawn(async move {
-            if let Some(stream) = begun.await {
-                connection::run(stream, address.ip(), app, socket_limits, stopping).await;
+            let within = socket_limits.deadlines.first_byte;
+            let begun = connection::begin(socket, acceptor, within, &stopping).await;
+            if let Some(stream) = begun {
+                let run = connection::run(stream, address.ip(), app, socket_limits, stopping);
+                Box::pin(run).await; // Large, and not needed before.
             }
             drop(admitted);
         });
